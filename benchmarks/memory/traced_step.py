@@ -240,14 +240,14 @@ def _spans(step: Step) -> Tensor:
     return torch.tensor(documents)
 
 
-def _batch(step: Step) -> dict[str, Tensor]:
+def batch(step: Step, place: torch.device = META) -> dict[str, Tensor]:
     """A micro-batch; the last `learned` of each row are label tokens."""
     learned, total = int(step.learned * step.tokens), step.computed
     if not step.packed:
-        ids = torch.zeros((step.rows, step.tokens), dtype=torch.long, device=META)
+        ids = torch.zeros((step.rows, step.tokens), dtype=torch.long, device=place)
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.zeros_like(ids)}
-    ids = torch.zeros((1, total), dtype=torch.long, device=META)
-    count = {"dtype": torch.long, "device": META}
+    ids = torch.zeros((1, total), dtype=torch.long, device=place)
+    count = {"dtype": torch.long, "device": place}
     return {
         "input_ids": ids, "position_ids": torch.zeros_like(ids),
         "predicts": torch.zeros(step.rows * learned, **count), "labels": torch.zeros(step.rows * learned, **count),
@@ -255,7 +255,7 @@ def _batch(step: Step) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-class _InPlace(torch.optim.AdamW):
+class InPlace(torch.optim.AdamW):
     """AdamW whose step takes nothing but its moments, as the fused one; paged moments are not in the device's own memory."""
 
     def __init__(self, trained: list[nn.Parameter], *, is_paged: bool) -> None:
@@ -278,13 +278,13 @@ def traced(step: Step) -> int:
         optimizer = (
             torch.optim.AdamW(trained, foreach=True)
             if is_stock
-            else _InPlace(trained, is_paged=step.optim.startswith("paged_"))
+            else InPlace(trained, is_paged=step.optim.startswith("paged_"))
         )
         gc.collect()
         card.peak = card.alive
         for _step in range(2):
             for _micro_batch in range(2):
-                loss(model, _batch(step)).backward()
+                loss(model, batch(step)).backward()
             optimizer.step()
             optimizer.zero_grad()
     return card.peak

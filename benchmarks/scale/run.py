@@ -1,8 +1,11 @@
 """What do several processes bring on the cores of one machine? `python benchmarks/scale/run.py [--rounds 2] [--steps 4]`
 
 The same rows, the first of an Alpaca file (generated ones where there is none), by 1, 2 and 4 processes that share the cores, in
-turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first.
+turns; and by 1 and 2 beside one program that computes without pause. Tokens a second are those of the steps after the first;
+"computes" is the share of its steps that the process computed which waited most, by its own clock.
 Writes results-*.json and README.md's table. Linux; run it on an idle machine.
+
+Memory of each of 8 and 64 devices beside the plan's: [MEMORY.md](MEMORY.md), by memory.py. A whole run: real.py.
 """
 
 import argparse
@@ -22,6 +25,7 @@ sys.path.insert(0, str(HERE.parent / "speed"))
 from busy import neighbours  # noqa: E402
 from run import ALPACA, STEP_ROWS, processor, results_path, rows_of  # noqa: E402
 
+from tunewright.rundir.rank_files import read_states  # noqa: E402
 from tunewright.rundir.run_dir import RunDir  # noqa: E402
 
 CELLS = ((1, 0), (2, 0), (4, 0), (1, 1), (2, 1))  # processes, neighbours
@@ -33,7 +37,7 @@ SETS = {
 
 
 def measured(processes: int, busy: int, rows: Path, steps: int, place: Path) -> dict[str, Any]:
-    """One run: tokens a second, and the loss of the last step."""
+    """One run: tokens a second, the loss of the last step, and what the process that waited most computed of its steps."""
     sets = {**SETS, "train.max_steps": str(steps), "launch.processes": str(processes), "run.output_dir": str(place)}
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), "--json", "-q"]
     command += [word for path, value in sets.items() for word in ("--set", f"{path}={value}")]
@@ -41,21 +45,23 @@ def measured(processes: int, busy: int, rows: Path, steps: int, place: Path) -> 
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     logs = [event for event in RunDir(place).each_event() if event.kind == "log"]
     tokens, seconds = logs[-1].tokens - logs[0].tokens, logs[-1].train_seconds - logs[0].train_seconds
-    return {"tokens_per_second": tokens / seconds, "loss": logs[-1].loss}
+    shares = [state.share for state in read_states(place) if state.share is not None]
+    return {"tokens_per_second": tokens / seconds, "loss": logs[-1].loss, "share": min(shares, default=None)}
 
 
 def table(results: dict[str, Any]) -> str:
     chip = results["processor"]
     lines = [f"### {chip['name']} ({', '.join(chip['units'])}), {results['date']}, rounds: {results['rounds']}", ""]
     lines += [
-        "| processes | neighbours | tokens/s | of one process, idle | loss of the last step |",
-        "|---|---|---|---|---|",
+        "| processes | neighbours | tokens/s | of one process, idle | computes | loss of the last step |",
+        "|---|---|---|---|---|---|",
     ]
     first = results["cells"][0]["tokens_per_second"]
     for cell in results["cells"]:
         rate = cell["tokens_per_second"]
+        share = "" if cell.get("share") is None else f"{cell['share']:.0%}"
         lines.append(
-            f"| {cell['processes']} | {cell['neighbours']} | {rate:.0f} | {rate / first:.2f} | {cell['loss']:.6f} |"
+            f"| {cell['processes']} | {cell['neighbours']} | {rate:.0f} | {rate / first:.2f} | {share} | {cell['loss']:.6f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -80,6 +86,7 @@ def main() -> None:
         {
             "processes": cell[0], "neighbours": cell[1], "loss": runs[0]["loss"],
             "tokens_per_second": median(run["tokens_per_second"] for run in runs), "runs": runs,
+            "share": None if runs[0]["share"] is None else median(run["share"] for run in runs),
         }
         for cell, runs in found.items()
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Faults that a test puts into a worker: a signal, or a number that is none, at a named moment of the training.
 
 {"at": "step_end", "step": 7, "do": "kill"}; {"file": 130} dies at the 130th change of a file in the run's folder, and with
-{"file": 0} the changes are only counted, into RUN.changes.
+{"file": 0} the changes are only counted, into RUN.changes. {"means_of": 2} divides losses by the label tokens of this one of
+two processes; {"packages": "/folder"} has other packages installed, those of a folder.
 """
 
 import os
@@ -18,6 +19,10 @@ import psutil
 import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerState
+
+from tunewright.data.tokenized.dealing import deal
+from tunewright.data.tokenized.tokenization import TokenizedExample
+from tunewright.engine.tasks.collator import StepCollator
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")
 WAIT_SECONDS = 10
@@ -135,6 +140,18 @@ def _one_pass_more(model: nn.Module) -> None:
         model(input_ids=torch.ones((1, 4), dtype=torch.long))
 
 
+def _divide_by_own_label_tokens(world: int) -> None:
+    """The mean of the processes' means in the place of the step's."""
+    collate = StepCollator.__call__
+
+    def collated(self: StepCollator, rows: Sequence[TokenizedExample]) -> dict[str, object]:
+        dealt = deal([self.size(row) for row in rows], self.parts)
+        own = self.units([rows[i] for part in self.own for i in dealt[part]])
+        return collate(self, rows) | {"num_label_tokens": torch.tensor(world * max(1, own))}
+
+    StepCollator.__call__ = collated  # type: ignore[method-assign]
+
+
 DEEDS: Mapping[str, Callable[[nn.Module], None]] = {
     "kill a loader": _kill_a_loader,
     "stop": _stop,
@@ -179,5 +196,11 @@ def installed(fault: Mapping[str, Any], folder: Path) -> Sequence[TrainerCallbac
     """The callbacks of a fault, or none where it is one of files."""
     if "file" in fault:
         sys.addaudithook(_Changes(folder, fault["file"]))
+        return []
+    if "means_of" in fault:
+        _divide_by_own_label_tokens(fault["means_of"])
+        return []
+    if "packages" in fault:
+        sys.path.insert(0, fault["packages"])
         return []
     return [At(fault["at"], fault["step"], DEEDS[fault["do"]])] if fault else []

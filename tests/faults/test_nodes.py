@@ -123,6 +123,21 @@ def test_machines_with_other_data_are_refused(toys: Toys, start: Start, tmp_path
     assert {problem.code for problem in first.info().problems} == {"E526"}
 
 
+def test_a_machine_with_another_version_of_a_package_is_refused(toys: Toys, start: Start, tmp_path: Path) -> None:
+    """What it has installed names other numbers; its code is the same here."""
+    installed = tmp_path / "packages" / "peft-0.0.1.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.0.1\n")
+    first, second = (start(f"m{i}", **sets) for i, sets in enumerate(on_two(f"127.0.0.1:{free_port()}")))
+    packages = json.dumps({"packages": str(installed.parent)})
+    assert all(ends([parent(toys, first), parent(toys, second, FAULT1=packages)]))
+    problems = first.info().problems
+    assert [(problem.code, problem.values["what"], problem.values["value"]) for problem in problems] == [
+        ("E526", "peft", "0.0.1")
+    ]
+    assert {problem.code for problem in second.info().problems} == {"E526"}
+
+
 @pytest.mark.parametrize(
     ("settings", "fix"),
     [

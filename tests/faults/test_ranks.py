@@ -4,16 +4,22 @@ Each task with several methods: tests/matrix/test_ranks_equal.py.
 """
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from tests.faults.conftest import BASE, Toys
+from tests.faults.conftest import BASE, ROOT, Toys
 from tests.faults.fingerprint import adapter, fingerprint
+from tests.faults.test_supervised import wait_for
 from tests.matrix.conftest import task_rows, tiny_model
 from tests.signals import signals_given_back
 from tunewright import api
@@ -21,7 +27,7 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
 from tunewright.launch.supervisor import Supervisor
 from tunewright.reporting import SILENT
-from tunewright.rundir import rank_files, run_lock
+from tunewright.rundir import rank_files, run_dir, run_lock
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["signals_given_back", "task_rows", "tiny_model"]
@@ -159,6 +165,29 @@ def test_each_process_says_where_it_is(toys: Toys, start: Start) -> None:
     states = rank_files.read_states(run.path)
     assert [state.rank for state in states] == [0, 1]
     assert all(state.step == 0 and state.phase == "save" for state in states)
+    assert all(state.share and 0 < state.share <= 1 for state in states)
+    assert (
+        "torch.distributed" not in run.file("log.txt").read_text()
+    )  # of which libraries that see one process would warn
+
+
+def test_processes_end_with_their_parent_even_a_suspended_one(start: Start) -> None:
+    """Real workers. Nothing else ends one that hangs, and it owns the run for as long as it is there."""
+    if sys.platform != "linux":
+        pytest.skip("the kernel tells a process of its parent's end on Linux alone")
+    run = start("run", {"launch.processes": 2})
+    command = [sys.executable, "-m", "tunewright.launch.supervisor", str(run.path)]
+    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    try:
+        wait_for(lambda: len(rank_files.read_states(run.path)) == 2)
+        pids = [state.pid for state in rank_files.read_states(run.path)]
+        os.kill(pids[1], signal.SIGSTOP)
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    wait_for(lambda: run.state() not in run_dir.LIVE)
+    assert run.state() == "lost"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Tolerances: losses and norms 1e-6, weights 1e-4, as sums have another order and Adam's first steps are signs.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,22 @@ def test_ranks_equal(
         assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
     assert_equal(runs[0], runs[1])
     assert_equal(runs[0], runs[2])
+
+
+def test_means_of_each_process_own_label_tokens_are_found(
+    toys: Toys, start: Start, tiny_model: Any, task_rows: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a wrapper that averages gradients makes of a loss that is a mean in each process: rows with few label tokens count
+    for more. The comparison above has to tell it from another order of sums."""
+    settings = {
+        "model.name": str(tiny_model("llama")), "data.train": str(task_rows["causal_lm"]), "task": "causal_lm",
+        "train.num_train_epochs": 1, "data.holdout": 0.15, "peft.lora_dropout": 0.0, "launch.parts": 2,
+    }  # fmt: skip
+    one, two = start("one", settings), start("two", settings, **{"launch.processes": 2})
+    for rank in (0, 1):
+        monkeypatch.setenv(f"FAULT{rank}", json.dumps({"means_of": 2}))
+    assert (see(toys, one), see(toys, two)) == (0, 0)
+    with pytest.raises(AssertionError):
+        assert_equal(one, two)
+    first, other = (of_kind(run, "log", "loss")[0] for run in (one, two))  # of the same weights
+    assert abs(first - other) > 10 * LOSS * first

@@ -10,6 +10,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from transformers import LlamaConfig
 
 from benchmarks.memory.traced_step import Card, Step, planned, traced
+from benchmarks.scale import memory as of_several
 from tunewright.config.run_config import RunConfig
 from tunewright.inspection.model_info import LinearGroup
 from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
@@ -120,6 +121,19 @@ def test_shapes_and_settings_that_the_formula_was_not_written_by(step: dict[str,
     )  # fmt: skip
     whole = Step(config, **{"kind": "lora", "packed": True, **step})
     assert sum(planned(whole).values()) == pytest.approx(traced(whole), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "nodes", "each", "checkpointing"),
+    [("ddp", 8, 8, True), ("fsdp2", 1, 8, True), ("fsdp2", 1, 64, False)],
+)
+def test_a_plan_for_several_devices_is_near_what_torch_counts_on_the_first(
+    strategy: str, nodes: int, each: int, checkpointing: bool
+) -> None:
+    """Widths of Llama-3-8B, two blocks; at full depth, and 70B: benchmarks/scale/memory.py."""
+    step, place = of_several.step_of("8B", checkpointing, layers=2), of_several.Place(strategy, nodes, each)
+    expected = of_several.planned("8B", step, place, layers=2)
+    assert expected == pytest.approx(of_several.traced(step, place), rel=0.15)
 
 
 def test_our_count_is_torchs_own() -> None:

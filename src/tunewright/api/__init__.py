@@ -48,7 +48,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import doctor, environment
+from tunewright.api.system import devices_named, doctor, environment, link
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -104,6 +104,7 @@ __all__ = [
     "count_parameters",
     "data_check",
     "describe_data",
+    "devices_named",
     "diagnose",
     "doctor",
     "enqueue",
@@ -116,6 +117,7 @@ __all__ = [
     "grid",
     "grid_folder",
     "grid_settings",
+    "link",
     "load",
     "load_for_training",
     "load_model",

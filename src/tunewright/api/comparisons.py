@@ -16,6 +16,7 @@ from tunewright.extras.comparison.grid import Cell, Grid
 from tunewright.extras.comparison.recommendation import recommend
 from tunewright.extras.comparison.search_space import split_values
 from tunewright.extras.comparison.train_grid import GridEvent, train_cells, train_side_by_side
+from tunewright.launch.devices import Device
 from tunewright.reporting import SILENT, Reporter
 
 
@@ -57,6 +58,7 @@ def grid(
     between them. `on_event` gets `CellStarted`, `CellRefused` and `CellEnded`.
     Raises: every error that can be known before a run; what `compare_runs` raises.
     """
+    chosen = None if devices is None else devices_named(devices)
     settings_of_grid = Grid(
         config=Path(config) if config else None,
         named=named_values(model, data, settings),
@@ -68,7 +70,7 @@ def grid(
     )
     place = Path(folder) if folder else grids.default_folder(settings_of_grid)
     cells = plan_grid(settings_of_grid, place, reporter=reporter)
-    for event in train_grid(cells, devices=devices, force=force, reporter=reporter):
+    for event in train_grid(cells, devices=chosen, force=force, reporter=reporter):
         if event:
             on_event(event)
     trained = runs(place)
@@ -107,16 +109,20 @@ def plan_grid(grid: Grid, folder: Path, *, reporter: Reporter = SILENT) -> list[
 
 
 def train_grid(
-    cells: Sequence[Cell], *, devices: str | None = None, force: bool = False, reporter: Reporter = SILENT
+    cells: Sequence[Cell],
+    *,
+    devices: Sequence[Device] | None = None,
+    force: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Iterator[GridEvent | None]:
     """Train the runs of a grid that are not finished, one after another; an event for the start and the end of each.
 
-    With `devices` (`all`, or numbers with commas between them) one on each at once, and None whenever nothing was new.
-    Raises: ConfigError E103 for a device that is not there; TrainingError E505 for a run that another process owns.
+    With `devices` (`devices_named`) one on each at once, and None whenever nothing was new.
+    Raises: TrainingError E505 for a run that another process owns.
     """
     if devices is None:
         return train_cells(cells, force=force, reporter=reporter)
-    return train_side_by_side(cells, devices_named(devices), force=force, reporter=reporter)
+    return train_side_by_side(cells, devices, force=force, reporter=reporter)
 
 
 def measure_prompted(

@@ -12,6 +12,7 @@ from tunewright.extras.comparison.search_space import SearchAxis, parse_axis
 from tunewright.extras.sweep import trials
 from tunewright.extras.sweep.train_trials import TrialEvent, train_trials, train_trials_side_by_side
 from tunewright.extras.sweep.trials import LOSS, Sweep, SweepSettings
+from tunewright.launch.devices import Device
 from tunewright.reporting import SILENT, Reporter
 
 USUAL_TRIALS = 20
@@ -42,13 +43,14 @@ def sweep(
     Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128; every error of a plan.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    chosen = None if devices is None else devices_named(devices)
     named = named_values(model, data, settings)
     grid = Grid(Path(config) if config else None, named)
     search = open_sweep(
         SweepSettings(grid, space, metric, storage), Path(folder) if folder else None, reporter=reporter
     )
     limit = trial_limit(num_trials, minutes)
-    for event in train_sweep(search, devices=devices, limit=limit, deadline=deadline, force=force, reporter=reporter):
+    for event in train_sweep(search, devices=chosen, limit=limit, deadline=deadline, force=force, reporter=reporter):
         if event:
             on_event(event)
     search.write_best()
@@ -89,7 +91,7 @@ def open_sweep(settings: SweepSettings, folder: Path | None = None, *, reporter:
 def train_sweep(
     sweep: Sweep,
     *,
-    devices: str | None = None,
+    devices: Sequence[Device] | None = None,
     limit: int | None = None,
     deadline: float | None = None,
     force: bool = False,
@@ -97,9 +99,8 @@ def train_sweep(
 ) -> Iterator[TrialEvent | None]:
     """Train trials, one after another, until there are `limit` or `deadline` (of time.monotonic) has passed.
 
-    With `devices` (`all`, or numbers with commas between them) one on each at once, and None whenever nothing was new.
+    With `devices` (`devices_named`) one on each at once, and None whenever nothing was new.
     """
     if devices is None:
         return train_trials(sweep, limit=limit, deadline=deadline, force=force, reporter=reporter)
-    chosen = devices_named(devices)
-    return train_trials_side_by_side(sweep, chosen, limit=limit, deadline=deadline, force=force, reporter=reporter)
+    return train_trials_side_by_side(sweep, devices, limit=limit, deadline=deadline, force=force, reporter=reporter)

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.inspection import builtin_models, machine_info
+from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
 from tunewright.launch import devices as placing
 from tunewright.launch import inspect_inputs
 from tunewright.launch.devices import Device
+from tunewright.launch.measure_link import measure_link
 from tunewright.launch.resolve_model import hub_answers
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
@@ -25,6 +27,15 @@ def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
     versions = machine_info.versions()
     consequences = meanings(machine, versions, hub_answers() if online else None)
     return Requirement(machine, versions, models, tuple(problems), tuple(consequences))
+
+
+def link(nodes: int = 1, node_rank: int = 0, main: str = "", *, reporter: Reporter = SILENT) -> LinkSpeed:
+    """The link between two processes of this machine, or between `nodes`, of which each calls this: measured, and kept for plans.
+
+    `main` is HOST:PORT of the first machine. Two GPUs were not tried.
+    Raises: TrainingError E527 if another machine does not come, E528 where there is one GPU alone; E517.
+    """
+    return measure_link(nodes, node_rank, main, reporter=reporter)
 
 
 def devices_named(text: str) -> list[Device]:

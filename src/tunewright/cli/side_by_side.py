@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.extras.comparison.train_grid import GridEvent
     from tunewright.extras.sweep.train_trials import TrialEvent
+    from tunewright.launch.devices import Device
 
 DevicesFlag = Annotated[
     str | None,
@@ -59,8 +60,15 @@ class SideBySide:
             self.running = [run for run in self.running if run.path != ended]
 
 
+def chosen(devices: str | None) -> "list[Device] | None":
+    """The devices of the flag, asked for before anything else is done; None without it. Raises: ConfigError E103."""
+    from tunewright import api
+
+    return None if devices is None else api.devices_named(devices)
+
+
 @contextmanager
-def watching(devices: str | None, *, is_quiet: bool) -> Iterator[SideBySide | None]:
+def watching(devices: "Sequence[Device] | None", *, is_quiet: bool) -> Iterator[SideBySide | None]:
     """Of runs on several devices; None for runs that train one after another, which are shown each to its end."""
     if not devices:
         yield None

@@ -19,7 +19,7 @@ import transformers
 
 from tunewright.engine.system import device
 from tunewright.engine.system.oom import ran_out, reason_of
-from tunewright.engine.system.ranks import ALONE, PeerLost, Ranks, named_by_parent
+from tunewright.engine.system.ranks import ALONE, PeerLost, Ranks, end_with_parent, named_by_parent
 from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
 from tunewright.engine.training.evaluation_run import EvaluationRunner
 from tunewright.engine.training.train_adapter import TrainingResult, train
@@ -138,6 +138,7 @@ def main() -> None:
     run = RunDir(Path(sys.argv[1]))
     if run_lock.own(run.path) is None:
         sys.exit(owned(run).exit_code)
+    end_with_parent()
     ranks = named_by_parent()
     stop = StopFlag(is_shared=ranks.world > 1)
     stop.install()

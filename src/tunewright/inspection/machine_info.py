@@ -83,6 +83,17 @@ class SpeedProbe(FrozenModel):
         return self.busy_share > BUSY_SHARE
 
 
+class LinkSpeed(FrozenModel):
+    """What `tunewright doctor --link` measured between two processes on devices of this name, or between machines: what each
+    moves a second while all sum, and the seconds of a message."""
+
+    is_between_machines: bool
+    backend: str
+    device_name: str
+    bytes_per_second: float = Field(gt=0, lt=1e15)
+    latency_seconds: float = Field(gt=0, lt=1e4)
+
+
 class MachineInfo(FrozenModel):
     """Where the run takes place."""
 
@@ -94,6 +105,7 @@ class MachineInfo(FrozenModel):
     probe: SpeedProbe | None
     has_bitsandbytes: bool = False
     num_devices: int = 1
+    links: tuple[LinkSpeed, ...] = ()
 
 
 def has_bitsandbytes() -> bool:
@@ -119,6 +131,7 @@ def read_machine(folder: Path, device_index: int = 0, block: BlockShape | None =
         probe=probe,
         has_bitsandbytes=has_bitsandbytes(),
         num_devices=num_visible(),
+        links=read_links(),
     )
 
 
@@ -213,6 +226,21 @@ def read_probe(device_index: int = 0) -> SpeedProbe | None:
         return SpeedProbe.model_validate(stored) if stored else None
     except ValidationError:
         return None
+
+
+def link_path(*, is_between_machines: bool) -> Path:
+    """Where the measured speed of this machine's link is kept, inside it or to others."""
+    kind = "between" if is_between_machines else "inside"
+    return probe_path().with_name(probe_path().name.replace("probe", f"link-{kind}"))
+
+
+def read_links() -> tuple[LinkSpeed, ...]:
+    """The links that were measured here; of a file that has changed none."""
+    stored = (unseal_object(link_path(is_between_machines=is_between)) for is_between in (False, True))
+    try:
+        return tuple(LinkSpeed.model_validate(link) for link in stored if link)
+    except ValidationError:
+        return ()
 
 
 def training_path(block: BlockShape) -> Path:

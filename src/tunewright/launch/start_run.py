@@ -19,7 +19,7 @@ from tunewright.launch.inspect_inputs import inspect, originals_of
 from tunewright.launch.nodes import PLACE, placed
 from tunewright.launch.resolve_model import fetch_weights
 from tunewright.launch.trial_settings import check_patterns, try_settings
-from tunewright.planning.cluster import cluster_of
+from tunewright.planning.cluster import cluster_of, with_measured
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
@@ -62,7 +62,8 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
         cluster = cluster_of(device)
         there = facts_on(facts, cluster.device if cluster else device)
         plan = make_plan(run, there, loaded.origins, inputs.choices)
-        return on_cluster(plan, cluster) if cluster else plan
+        links, titled = facts.machine.links, there.machine.system
+        return on_cluster(plan, with_measured(cluster, links, titled)) if cluster else plan
     plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
     try_settings(plan, reporter)
     return plan

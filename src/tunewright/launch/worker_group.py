@@ -224,19 +224,10 @@ def _environments(run: RunDir, launch: ResolvedLaunchConfig, device_index: int) 
     atomic_io.make_folder(folder)
     for old in (*folder.glob(f"{MEETING}*"), *folder.glob("*.json")):
         atomic_io.drop(old)
-    meeting = folder / f"{MEETING}-{os.getpid()}-{time.time_ns()}"
-    interface = (
-        _interface_to(launch.main.partition(":")[0]) if launch.nodes > 1 and launch.main else _interface_of("127.0.0.1")
-    )
+    file = folder / f"{MEETING}-{os.getpid()}-{time.time_ns()}"
+    place = launch.main if launch.nodes > 1 and launch.main else str(file.resolve())
     first = launch.node_rank * launch.processes
-    shared |= {
-        rank_files.WORLD_SIZE: str(launch.world),
-        rank_files.FIRST_HERE: str(first),
-        rank_files.PLACE: launch.main if launch.nodes > 1 and launch.main else str(meeting.resolve()),
-        rank_files.TIMEOUT: str(CONNECTION_TIMES * launch.timeout_seconds),
-        "GLOO_SOCKET_IFNAME": interface,
-        "NCCL_SOCKET_IFNAME": interface,
-    }
+    shared |= meeting(launch.world, first, place, CONNECTION_TIMES * launch.timeout_seconds)
     if "OMP_NUM_THREADS" not in os.environ:
         shared["OMP_NUM_THREADS"] = str(max(1, machine_info.num_cpus() // launch.processes))
     return [
@@ -249,6 +240,21 @@ def _environments(run: RunDir, launch: ResolvedLaunchConfig, device_index: int) 
         }
         for place in range(launch.processes)
     ]
+
+
+def meeting(world: int, first: int, place: str, timeout_seconds: float) -> dict[str, str]:
+    """What the processes of this machine, from `first` on of `world`, are told to meet the others at a file of this machine, or at
+    HOST:PORT of the first one."""
+    interface = _interface_of("127.0.0.1") if place.startswith("/") else _interface_to(place.partition(":")[0])
+    return {
+        rank_files.WORLD_SIZE: str(world),
+        rank_files.FIRST_HERE: str(first),
+        rank_files.PLACE: place,
+        rank_files.TIMEOUT: str(timeout_seconds),
+        rank_files.PARENT: str(os.getpid()),
+        "GLOO_SOCKET_IFNAME": interface,
+        "NCCL_SOCKET_IFNAME": interface,
+    }
 
 
 def _interface_to(host: str) -> str:

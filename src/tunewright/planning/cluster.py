@@ -1,12 +1,14 @@
 """Several devices that are not here: `plan --device "8x h100-80"`, `plan --device "2x8 h100-80 100G"`.
 
 What links move is a usual share of what their makers say, none of it measured: NVLink of A100 and H100, PCIe 4 elsewhere, and
-between nodes what networks of these speeds reach.
+between nodes what networks of these speeds reach. What `tunewright doctor --link` has measured between such devices comes first.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tunewright.inspection.machine_info import LinkSpeed
 
 NVLINK_CARDS = ("a100", "h100")
 NVLINK, PCIE = 300e9, 20e9  # bytes a second and device
@@ -21,7 +23,8 @@ NAME = re.compile(
 
 @dataclass(frozen=True)
 class Cluster:
-    """`nodes` machines with `per_node` devices each; what moves between these, in bytes a second."""
+    """`nodes` machines with `per_node` devices each; what moves between these, in bytes a second, and the seconds of a message.
+    `measured` are those of the links, "inside" and "between" nodes, that are not usual figures."""
 
     nodes: int
     per_node: int
@@ -29,6 +32,9 @@ class Cluster:
     inside: float
     between: float
     network: int
+    latency: float = LATENCY
+    network_latency: float = NETWORK_LATENCY
+    measured: tuple[str, ...] = ()
 
     @property
     def devices(self) -> int:
@@ -52,3 +58,21 @@ def cluster_of(name: str) -> Cluster | None:
     device = match["device"].strip()
     inside = NVLINK if device.lower().startswith(NVLINK_CARDS) else PCIE
     return Cluster(nodes, each, device, inside, NETWORKS[network], network)
+
+
+def with_measured(cluster: Cluster, links: Sequence[LinkSpeed], device_name: str) -> Cluster:
+    """A cluster whose links are as they were measured between devices of this name: an "NVIDIA A100-SXM4-80GB" is an
+    "NVIDIA A100 80GB"."""
+    for link in links:
+        if not _words(device_name) <= _words(link.device_name):
+            continue
+        speed, message = link.bytes_per_second, link.latency_seconds
+        if link.is_between_machines:
+            cluster = replace(cluster, between=speed, network_latency=message, measured=(*cluster.measured, "between"))
+        else:
+            cluster = replace(cluster, inside=speed, latency=message, measured=(*cluster.measured, "inside"))
+    return cluster
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", name.lower()))

@@ -167,7 +167,7 @@ class ScaleRow(FrozenModel):
 
 class ScalePlan(FrozenModel):
     """Strategies on several devices; `chosen` is one of `rows`, or None if nothing fits. `useful` devices are filled by a step of
-    `tokens` tokens."""
+    `tokens` tokens. What moves a second `inside` a machine and `between` them, in bytes: `measured` names those that were."""
 
     devices: str
     count: int
@@ -176,6 +176,9 @@ class ScalePlan(FrozenModel):
     useful: int
     tokens: int
     verdict: str
+    inside: float
+    between: float | None
+    measured: tuple[str, ...]
 
     def says(self) -> str:
         """The verdict in this process's language."""

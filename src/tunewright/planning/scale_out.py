@@ -7,6 +7,8 @@ of a micro-batch, C the device's own, n devices that share one copy, W all devic
 - fsdp2: each holds a share of the blocks, and all that is trained. C + (S - R)/n + 2 B + R + 16 T + A; moves m x 2 (S - R) (n-1)/n
   inside the node, and what ddp moves. Shares are of one node's devices (HSDP, where there are several nodes).
 - fsdp2_offload: shares lie in the host's memory. C + 2 B + R + 16 T + A; moves m x 2 (S - R)/n over PCIe on top.
+
+What a device holds is within a hundredth of what torch's own trackers count (benchmarks/scale/MEMORY.md).
 """
 
 import math
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from tunewright.config.load_config import patch
 from tunewright.config.resolved_config import ResolvedConfig
 from tunewright.i18n import N_
-from tunewright.planning.cluster import LATENCY, NETWORK_LATENCY, PCIE, Cluster
+from tunewright.planning.cluster import PCIE, Cluster
 from tunewright.planning.flops import work
 from tunewright.planning.memory_estimate import BLOCKS_AT_ONCE
 from tunewright.planning.resolve import GPU_MICRO_BATCH_TOKENS, effective_batch, estimate_for, trained_by
@@ -61,6 +63,7 @@ def scale_out(run: ResolvedConfig, facts: InspectedFacts, cluster: Cluster) -> S
     return ScalePlan(
         devices=cluster.name, count=cluster.devices, rows=rows, useful=useful, tokens=tokens,
         chosen=f"{chosen.strategy} {chosen.quantization}" if chosen else None, verdict=_verdict(chosen, useful, cluster),
+        inside=cluster.inside, between=cluster.between if cluster.nodes > 1 else None, measured=cluster.measured,
     )  # fmt: skip
 
 
@@ -126,7 +129,7 @@ def _strategies(s: _Sizes, cluster: Cluster) -> Iterator[tuple[str, float, float
     count, each, nodes = cluster.devices, cluster.per_node, cluster.nodes
     gradients, trained = 4.0 * s.trained, BYTES_A_TRAINED * s.trained
     micro = math.ceil(s.micro / count)
-    latency = 2 * math.log2(count) * (NETWORK_LATENCY if nodes > 1 else LATENCY) if count > 1 else 0.0
+    latency = 2 * math.log2(count) * (cluster.network_latency if nodes > 1 else cluster.latency) if count > 1 else 0.0
     reduced = 2 * (count - 1) / count * gradients
     # Between nodes a ring moves what one device moves, once for each node.
     link = cluster.inside if nodes == 1 else min(cluster.inside, cluster.between)

@@ -22,6 +22,7 @@ RANK, WORLD_SIZE, LOCAL_RANK = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # torchrun's 
 FIRST_HERE = "TUNEWRIGHT_FIRST_HERE"  # the first rank of this machine
 PLACE = "TUNEWRIGHT_MEETING_PLACE"  # a file on this machine, or host:port of the first process
 TIMEOUT = "TUNEWRIGHT_RANK_TIMEOUT"  # seconds that a process waits for the others
+PARENT = "TUNEWRIGHT_RANK_PARENT"  # the process that started it, and watches it
 STATE = "TUNEWRIGHT_RANK_STATE"  # the file that says where this process is
 STATE_BYTES = 512
 PEER_LOST = 75  # exit code of a process that ended because another one was gone (EX_TEMPFAIL)
@@ -46,6 +47,9 @@ class RankState(StoredRecord):
     """since when it is there"""
     computed: Number = 0.0
     """seconds that it computed of the last step, without waiting for others"""
+    share: Number | None = None
+    """what it computed of its steps until their sums were there, as a share of 1; of the rest it waited. A session's first step is
+    left out"""
 
 
 def states_folder(run: Path) -> Path:
@@ -82,6 +86,7 @@ class Heartbeat:
     path: Path
     rank: int
     computed: float = 0.0
+    share: float | None = None
     _place: tuple[str, int, str] = field(default=("start", 0, ""), init=False)
     _file: int = field(default=-1, init=False)
 
@@ -115,6 +120,7 @@ class Heartbeat:
         state = RankState(
             rank=self.rank, pid=os.getpid(), host=socket.gethostname(), phase=phase, step=step, call=call,
             since=round(time.time(), 3), computed=round(self.computed, 4),
+            share=None if self.share is None else round(self.share, 4),
         )  # fmt: skip
         text = json.dumps(state.model_dump(mode="json")).ljust(STATE_BYTES - 1)[: STATE_BYTES - 1] + "\n"
         if self._file >= 0:

@@ -27,6 +27,7 @@ MODULES = (
     "tunewright.extras.serve.llama_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.system.training_probe",
+    "tunewright.engine.system.link_probe",
     "tunewright.engine.models.meta_shapes",
     "tunewright.engine.training.dry_run",
     "tunewright.engine.models.gguf_weights",

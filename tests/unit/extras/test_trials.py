@@ -127,6 +127,17 @@ def test_two_folders_share_one_storage(command: list[str], tmp_path: Path) -> No
     assert all(trial in result[0]["trials"] for trial in first["trials"])
 
 
+def test_trials_on_several_devices_are_those_of_one_after_another(command: list[str]) -> None:
+    """The first ones, which are drawn without the results of others."""
+    alone, devices = (
+        end(begin([*command[:-3], "-o", name, "--json"], "--trials", "4", *words))
+        for name, words in (("alone", ()), ("devices", ("--devices", "all")))
+    )
+    assert is_whole(alone, 4) and is_whole(devices, 4)
+    trials = [[{**trial, "run": None, "seconds": None} for trial in result["trials"]] for result in (alone, devices)]
+    assert trials[0] == trials[1]
+
+
 class Killed(BaseException):
     """Ends the process, as far as a test can without ending itself."""
 

@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.conftest import model, tw
 from tunewright.errors import ConfigError
 from tunewright.launch import devices
 from tunewright.launch.devices import Device, named, occupied
+
+__all__ = ["model", "tw"]
+
+
+@pytest.mark.parametrize(
+    "words", [("compare", "--ranks", "4,8"), ("compare", "--seeds", "2"), ("sweep",), ("sweep", "--trials", "2")]
+)
+def test_devices_are_asked_for_before_model_and_rows_are_looked_at(tw, model: Path, words: tuple[str, ...]) -> None:
+    refused = tw(*words, str(model), "nosuch.jsonl", "--devices", "4711")
+    assert refused.code == 2
+    assert "E103" in refused.err and "--devices" in refused.err
 
 
 def test_all_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

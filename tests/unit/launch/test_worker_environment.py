@@ -43,4 +43,6 @@ def test_a_worker_gets_them_beside_what_all_workers_get(monkeypatch):
 def test_one_thread_waits_for_nobody(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(subject.machine_info, "busy_share", lambda: pytest.fail("no look at the machine"))
-    assert subject.worker_environment() == subject.WORKER_ENVIRONMENT
+    environment = subject.worker_environment()
+    assert environment == subject.WORKER_ENVIRONMENT
+    assert environment is not subject.WORKER_ENVIRONMENT  # what is added for one run is not there for the next

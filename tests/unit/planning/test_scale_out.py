@@ -8,8 +8,8 @@ from tests.unit.planning.conftest import seven_billion
 from tunewright.config.load_config import patch
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import TunewrightError
-from tunewright.inspection.machine_info import SpeedProbe
-from tunewright.planning.cluster import Cluster, cluster_of
+from tunewright.inspection.machine_info import LinkSpeed, SpeedProbe
+from tunewright.planning.cluster import Cluster, cluster_of, with_measured
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.run_plan import InspectedFacts, Plan, ScaleRow
@@ -59,6 +59,29 @@ def test_names_of_several_devices(name: str, nodes: int, each: int, device: str)
 def test_names_that_are_not_of_several(name: str) -> None:
     found = cluster_of(name)
     assert found is None or found.device.endswith("7G")
+
+
+@pytest.mark.parametrize(
+    ("device_name", "title", "is_same"),
+    [
+        ("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB", True), ("NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB", True),
+        ("NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB", False), ("CPU", "NVIDIA A100 80GB", False),
+    ],
+)  # fmt: skip
+def test_a_link_that_was_measured_between_such_devices_counts(device_name: str, title: str, is_same: bool) -> None:
+    usual = cluster("2x8 h100-80 100G")
+    links = [
+        LinkSpeed(
+            is_between_machines=is_between, backend="nccl", device_name=device_name, bytes_per_second=speed, latency_seconds=3e-5
+        )
+        for is_between, speed in ((False, 1e11), (True, 7e9))
+    ]  # fmt: skip
+    found = with_measured(usual, links, title)
+    if not is_same:
+        assert found == usual
+        return
+    assert (found.inside, found.between, found.latency, found.network_latency) == (1e11, 7e9, 3e-5, 3e-5)
+    assert found.measured == ("inside", "between")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunewright.extras.comparison.comparison_result import ComparisonResult
     from tunewright.extras.comparison.grid import Cell, Grid
     from tunewright.extras.comparison.train_grid import CellEnded, CellStarted
+    from tunewright.launch.devices import Device
 
 PAGE = "compare.html"
 NARROWEST_NAME = 10
@@ -87,6 +88,7 @@ def compare(
 
     code = 0
     if ranks or methods or grid or full or seeds > 1:
+        placed = side_by_side.chosen(devices)
         config, named = options.inputs_of(words, {"run.offline": offline})
         settings = api.grid_settings(
             config,
@@ -100,7 +102,7 @@ def compare(
         )
         folder = Path(output).expanduser() if output else api.grid_folder(settings)
         api.check_page(folder / PAGE)
-        code = _train(settings, folder, devices, force=force, is_quiet=quiet, is_verbose=verbose)
+        code = _train(settings, folder, placed, force=force, is_quiet=quiet, is_verbose=verbose)
         runs = api.runs(folder)
         _measure_prompted(runs, shots, is_quiet=quiet)
         shots = SHOTS if shots is None else shots
@@ -161,7 +163,9 @@ def _common_folder(runs: "Sequence[TrainedRun]") -> Path:
     return parents.pop() if len(parents) == 1 else Path.cwd()
 
 
-def _train(grid: "Grid", folder: Path, devices: str | None, *, force: bool, is_quiet: bool, is_verbose: bool) -> int:
+def _train(
+    grid: "Grid", folder: Path, devices: "Sequence[Device] | None", *, force: bool, is_quiet: bool, is_verbose: bool
+) -> int:
     """Train what is not trained yet and show it; the exit code. Raises: typer.Exit when it is interrupted."""
     from tunewright import api
 

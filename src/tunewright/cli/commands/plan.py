@@ -197,6 +197,15 @@ def _print_scale(scale: "ScalePlan", channel: Channel) -> None:
         ))  # fmt: skip
     header = ("", _("Each holds"), _("Moves a step"), _("Step"), _("Times as fast"))
     console.table(channel, rows, header, indent=" " * plan_summary.LABEL, right=range(1, 5))
+    links = [(_("inside a machine"), scale.inside, "inside")]
+    links += [(_("between machines"), scale.between, "between")] if scale.between else []
+    speeds = [
+        _("{rate} GB/s {where} ({origin})").format(
+            rate=f"{speed / 1e9:.3g}", where=where, origin=_("measured here") if kind in scale.measured else _("usual")
+        )
+        for where, speed, kind in links
+    ]
+    plan_summary.labelled(channel, _("Links"), " · ".join(speeds))
 
 
 def _print_alternatives(planned: "Plan", channel: Channel) -> None:

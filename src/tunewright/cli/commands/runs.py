@@ -144,15 +144,18 @@ def ranks(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag = F
     if not states:
         console.err().line(_("{name} has one process.").format(name=plan_summary.one_line(trained.name)))
         return
-    heads = (_("process"), _("machine"), _("phase"), _("step"), _("waits in"), _("since"), _("computed in a step"))
+    heads = (
+        _("process"), _("machine"), _("phase"), _("step"), _("waits in"), _("since"), _("computed in a step"), _("computes"),
+    )  # fmt: skip
     lines = [
         (
             str(state.rank), printable(state.host), formatting.label(formatting.PHASES, state.phase), str(state.step),
             state.call, formatting.moment(state.since), formatting.duration(state.computed),
+            "" if state.share is None else formatting.percent(state.share),
         )
         for state in states
     ]  # fmt: skip
-    console.table(console.out(), lines, heads, right=(3, 6))
+    console.table(console.out(), lines, heads, right=(3, 6, 7))
 
 
 def stop(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunewright.extras.comparison.search_space import SearchAxis
     from tunewright.extras.sweep.train_trials import TrialEnded
     from tunewright.extras.sweep.trials import Sweep
+    from tunewright.launch.devices import Device
 
 STATES = {"complete": N_("finished"), "pruned": N_("pruned"), "failed": N_("failed"), "running": N_("not finished")}
 ORDER = tuple(STATES)
@@ -75,6 +76,7 @@ def sweep(
 
     deadline = time.monotonic() + 60 * minutes if minutes is not None else None
     limit = api.trial_limit(trials, minutes)
+    placed = side_by_side.chosen(devices)
     flags = {"task": task, "preset": preset, "method": method, "train.seed": seed, "run.offline": offline}
     config, named = options.inputs_of(inputs or (), flags)
     settings = api.sweep_settings(config, named, sets or (), space=_axes(space), metric=metric, storage=storage)
@@ -82,7 +84,7 @@ def sweep(
         search = api.open_sweep(settings, Path(output) if output else None, reporter=reporter)
     if not quiet:
         plan_summary.labelled(console.err(), _("Sweep"), _announced(search))
-    _train(search, limit, deadline, devices, force=force, is_quiet=quiet, is_verbose=verbose)
+    _train(search, limit, deadline, placed, force=force, is_quiet=quiet, is_verbose=verbose)
     _print(search, is_json=as_json, is_quiet=quiet)
     raise typer.Exit(0 if search.best else EXIT_FAILED)
 
@@ -117,8 +119,8 @@ def _announced(search: "Sweep") -> str:
 
 
 def _train(
-    search: "Sweep", limit: int | None, deadline: float | None, devices: str | None, *, force: bool, is_quiet: bool,
-    is_verbose: bool,
+    search: "Sweep", limit: int | None, deadline: float | None, devices: "Sequence[Device] | None", *, force: bool,
+    is_quiet: bool, is_verbose: bool,
 ) -> None:  # fmt: skip
     """Train the trials and show each to its end. Raises: typer.Exit when one is interrupted."""
     from tunewright import api

@@ -88,9 +88,10 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 
 def initialize_from_data(model: PeftModel, batches: Iterable[Mapping[str, torch.Tensor]]) -> None:
-    """EVA's initialization, from the activations of the first rows (Paischer et al. 2024, arXiv:2410.07170)."""
+    """EVA's initialization, from the activations of the first rows (Paischer et al. 2024, arXiv:2410.07170). Each of several
+    processes reads all of them."""
     if model.active_peft_config.to_dict().get("init_lora_weights") == "eva":
-        initialize_lora_eva_weights(model, list(batches), show_progress_bar=False)
+        initialize_lora_eva_weights(model, list(batches), gather_distributed_inputs=False, show_progress_bar=False)
 
 
 def trains_biases(section: PeftSection) -> bool:

@@ -5,9 +5,12 @@ CUDA (not run there). accelerate and transformers see one process: how rows are 
 a step, so that a step is the same whatever the number of processes (docs/decisions/0014-ranks.md).
 """
 
+import ctypes
 import json
 import os
+import signal
 import socket
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +24,23 @@ from torch import Tensor
 from tunewright.data.tokenized.dealing import deal
 from tunewright.engine.system import device
 from tunewright.errors import error
-from tunewright.rundir.rank_files import FIRST, FIRST_HERE, LOCAL_RANK, PLACE, RANK, TIMEOUT, WORLD_SIZE, Heartbeat
+from tunewright.rundir.rank_files import (
+    FIRST,
+    FIRST_HERE,
+    LOCAL_RANK,
+    PARENT,
+    PLACE,
+    RANK,
+    TIMEOUT,
+    WORLD_SIZE,
+    Heartbeat,
+)
 
 Value = TypeVar("Value")
 # Tensors are summed in blocks of so many numbers, so that no second copy of a large model's gradients is made.
 BLOCK_NUMBERS = 2**24
 BACKENDS = {"cuda": "nccl", "xpu": "xccl"}
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PREPARED_WITHIN = timedelta(days=7)  # the parent sees whether a process is gone
 
 
@@ -171,6 +185,20 @@ def named_by_parent() -> Ranks:
     return Ranks(rank, world, first_here, heartbeat) if world > 1 else ALONE
 
 
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, also while it hangs or is suspended; Linux only.
+
+    Nobody else would end one that hangs, and so keeps the run's lock: the others give up after some minutes. Alone, where
+    nobody waits for it, a worker goes on without its parent.
+    """
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):  # it ended before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def connect(ranks: Ranks) -> dist.Store | None:
     """Where the processes will meet: a file on their machine, or a port of the first one. None alone.
 
@@ -196,8 +224,8 @@ def connect(ranks: Ranks) -> dist.Store | None:
 
 
 def meet(ranks: Ranks, store: dist.Store | None) -> None:
-    """Meet the other processes; does nothing alone. On one machine however long it takes them to prepare the rows, as their
-    parent knows whether they live; of another machine nobody does. Raises: PeerLost.
+    """Wait until all processes are there; does nothing alone. On one machine however long it takes them to prepare the rows, as
+    their parent knows whether they live; of another machine nobody does. Raises: PeerLost.
     """
     if store is None:
         return
@@ -207,5 +235,13 @@ def meet(ranks: Ranks, store: dist.Store | None) -> None:
         store.set(f"here {ranks.rank}", "")
         store.wait([f"here {rank}" for rank in range(ranks.world)])
         store.set_timeout(timeout)
+
+
+def join(ranks: Ranks, store: dist.Store | None) -> None:
+    """Let the processes that have met talk to each other; does nothing alone. Raises: PeerLost."""
+    if store is None:
+        return
+    timeout = timedelta(seconds=float(os.environ[TIMEOUT]))
+    with ranks.waiting("meet the others"):
         backend = BACKENDS.get(device.device().type, "gloo")
         dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world, timeout=timeout)

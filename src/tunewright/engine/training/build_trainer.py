@@ -156,7 +156,7 @@ def ended_state(checkpoint: Path | None, patience: int) -> TrainerState | None:
 def build_trainer(
     model: PeftModel, plan: Plan, data: TokenizedDataset, tokenizer: TextTokenizer, backend: LossBackend,
     store: CheckpointStore, callbacks: Sequence[TrainerCallback], meters: TrainingMeters, backoff: BatchSizeBackoff,
-    parts: StepParts,
+    parts: StepParts, args: TrainingArguments,
 ) -> StepTrainer:  # fmt: skip
     """The Trainer of a plan: one loader item holds the rows of one optimizer step."""
     config = plan.run.train
@@ -178,7 +178,7 @@ def build_trainer(
         meters=meters,
         row_order=plan.row_order,
         model=model,
-        args=training_arguments(plan, store.folder, has_tests=bool(held_out)),
+        args=args,
         train_dataset=data.train,
         eval_dataset=held_out or None,
         data_collator=collator,

@@ -30,6 +30,8 @@ class StepParts:
     seed: int = 0
     stop: StopFlag | None = None
     seconds: list[float] = field(default_factory=list)
+    _computed: float = field(default=0.0, init=False)
+    _whole: float = field(default=0.0, init=False)
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -69,7 +71,18 @@ class StepParts:
                 loss(batch)
                 model.zero_grad(set_to_none=True)
         computed = time.perf_counter() - begun
-        return self._sum(trained, sums, total, computed, int(inputs["num_padding"]))
+        is_first = not self.seconds  # which each process begins at another moment
+        summed = self._sum(trained, sums, total, computed, int(inputs["num_padding"]))
+        if not is_first:
+            self._note(computed, time.perf_counter() - begun)
+        return summed
+
+    def _note(self, computed: float, whole: float) -> None:
+        """What of a step, until its sums were there, this process computed."""
+        self._computed += computed
+        self._whole += whole
+        if self.ranks.heartbeat:
+            self.ranks.heartbeat.share = self._computed / self._whole
 
     def _sum(
         self,

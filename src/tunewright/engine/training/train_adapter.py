@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from peft import PeftModel
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine.export.save_model import initial_weights_from_base, save_adapter
@@ -16,7 +16,7 @@ from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
 from tunewright.engine.models.shard_base import shard_base
 from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
-from tunewright.engine.system.ranks import ALONE, Ranks, connect, meet
+from tunewright.engine.system.ranks import ALONE, Ranks, connect, join, meet
 from tunewright.engine.training.base_scores import base_scores
 from tunewright.engine.training.build_trainer import (
     build_trainer,
@@ -26,6 +26,7 @@ from tunewright.engine.training.build_trainer import (
     make_evaluator,
     make_step_collator,
     restore_training,
+    training_arguments,
 )
 from tunewright.engine.training.callbacks import EventCallback, PhaseTimer
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
@@ -83,6 +84,9 @@ def train(
         data = prepare(plan, run, tokenizer, runner.reporter("prepare"), writes_files=ranks.is_first)
         if ranks.is_first_here:
             meet(ranks, store)
+    # Before there is a process group: transformers, which sees one process, would warn of it.
+    args = training_arguments(plan, run.checkpoints_dir, has_tests=bool(data.held_out and plan.run.eval.loss_rows))
+    join(ranks, store)
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
         text = f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}"
@@ -120,7 +124,7 @@ def train(
     release_memory()
 
     with PhaseTimer(events, "train"):  # 4. train
-        state, meters = _fit(model, plan, data, tokenizer, backend, runner, callbacks, backoff)
+        state, meters = _fit(model, plan, data, tokenizer, backend, runner, callbacks, backoff, args)
     if stop.asked and state.global_step < state.max_steps:
         is_saved = (run.checkpoints_dir / f"checkpoint-{state.global_step}").is_dir()
         raise error("E507" if is_saved else "E509", step=state.global_step, name=run.name)
@@ -163,6 +167,7 @@ def _fit(
     runner: EvaluationRunner,
     callbacks: Sequence[TrainerCallback],
     backoff: BatchSizeBackoff,
+    args: TrainingArguments,
 ) -> tuple[TrainerState, TrainingMeters]:
     """Train all steps that are left, from the last checkpoint if there is one, or until a stop is asked for.
 
@@ -174,7 +179,7 @@ def _fit(
     meters = TrainingMeters.from_checkpoint(checkpoint)
     parts = StepParts(backoff.ranks, plan.run.launch.parts, plan.run.train.seed, stop)
     reports = [EventCallback(events, stop, store, meters), *watching_others(parts, events), *callbacks]
-    trainer = build_trainer(model, plan, data, tokenizer, backend, store, reports, meters, backoff, parts)
+    trainer = build_trainer(model, plan, data, tokenizer, backend, store, reports, meters, backoff, parts, args)
     state = ended_state(checkpoint, plan.run.train.early_stopping_patience)
     if state is None:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
