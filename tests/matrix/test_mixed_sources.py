@@ -26,8 +26,9 @@ SMALL = ("train.max_steps=4", "train.eval_steps=2", "train.learning_rate=5e-3", 
 
 
 @pytest.fixture
-def sources(tmp_path: Path, shop_rows: Path) -> list[Path]:
+def sources(tmp_path: Path, shop_rows: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Conversations, a table of questions and answers, and a document that is longer than a block."""
+    monkeypatch.chdir(tmp_path)  # where runs without a folder of their own go
     table, book = tmp_path / "facts.csv", tmp_path / "book.md"
     table.write_text("question,answer\n" + "".join(f"What is {n} and {n}?,{2 * n}\n" for n in range(30)))
     book.write_text("# Lamps\n\n" + "\n".join(f"The lamp {n} is of brass, and {n} of glass." for n in range(60)))

@@ -61,12 +61,14 @@ def test_the_command_asks_for_what_was_asked_for(tw: Run, model: Path, rows: Pat
 
 
 @pytest.mark.parametrize("share", [{}, {"weight": 0.5}])
-def test_several_sources_are_carried_there_each(share: dict[str, float], model: Path, rows: Path) -> None:
+def test_several_sources_are_carried_there_each(share: dict[str, float], tw: Run, model: Path, rows: Path) -> None:
     more = rows.parent / "more" / rows.name
     more.parent.mkdir()
-    more.write_text('{"prompt": "another", "completion": "one"}\n' * 9)
+    more.write_text("".join(f'{{"prompt": "another {n}", "completion": "one {n}"}}\n' for n in range(9)))
     train = [str(rows), {"path": str(more), **share}]
-    asked = api.load(named={"model.name": str(model), "data.train": train, "launch.nodes": 2})
+    asked = api.load(
+        named={"model.name": str(model), "data.train": train, "launch.nodes": 2, "launch.job": {"setup": "x"}}
+    )
     task = yaml.safe_load(jobs.write(asked, "skypilot", force=True, reporter=SILENT).text)
     there = [f"~/tunewright/data.train.{number}/{rows.name}" for number in (0, 1)]
     assert [task["file_mounts"][path] for path in there] == [str(rows), str(more)]
