@@ -40,18 +40,22 @@ def finished(toys: Toys, run: RunDir) -> RunDir:
     return run
 
 
+OTHERS: list[dict[str, Any]] = [
+    {"model.precision": "mixed"},
+    {"model.precision": "bf16"},
+    {"launch.strategy": "fsdp2_offload"},
+    {"peft.use_dora": True},
+    {"peft.init_lora_weights": "pissa"},
+    {"peft.init_lora_weights": "eva"},
+]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"train.activation_checkpointing": True},
-        {"model.precision": "mixed"},
-        {"model.precision": "bf16"},
-        {"launch.strategy": "fsdp2_offload"},
-        {"peft.use_dora": True},
-        {"peft.init_lora_weights": "pissa"},
         {"peft.bias": "all"},
-        {"peft.init_lora_weights": "eva"},
+        *(pytest.param(settings, marks=pytest.mark.slow) for settings in OTHERS),
     ],
     ids=str,
 )
@@ -99,8 +103,15 @@ def test_one_process_cannot_share_and_the_fix_says_so(
     assert "launch.strategy=ddp" in str(refused.value)
 
 
-@pytest.mark.parametrize("deed", ["kill", "hang"])
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("rank", "deed"),
+    [
+        (1, "kill"),
+        (0, "hang"),
+        pytest.param(0, "kill", marks=pytest.mark.slow),
+        pytest.param(1, "hang", marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_that_dies_or_hangs_is_named_and_costs_nothing(
     toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch, deed: str, rank: int
 ) -> None:

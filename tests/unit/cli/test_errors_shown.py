@@ -75,7 +75,7 @@ def test_the_exit_code_is_that_of_the_catalogue(tw, monkeypatch: pytest.MonkeyPa
 WRONG = {
     ("trian",): "tunewright",
     ("train", "--foo"): "tunewright train",
-    ("train", "a", "b", "c"): "tunewright train",
+    ("train", "a", "b.yaml"): "tunewright train",
     ("train", "--map", "x"): "tunewright train",
     ("data", "show"): "tunewright data show",
     ("runs", "rm"): "tunewright runs rm",
