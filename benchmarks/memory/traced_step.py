@@ -28,6 +28,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, LlamaConfig
 
+from tunewright.config.resolved_config import ResolvedLaunchConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.engine.models.activation_checkpointing import checkpoint_activations
 from tunewright.engine.models.peft_adapter import train_in_fp32
@@ -314,7 +315,7 @@ def planned(step: Step) -> dict[str, int]:
         },
         "peft": {"r": step.r, "lora_dropout": step.dropout},
     }  # fmt: skip
-    run = RunConfig.model_validate(settings)
+    run = RunConfig.model_validate(settings).model_copy(update={"launch": ResolvedLaunchConfig()})
     mode = ComputeMode(
         precision="bf16", checkpointing=step.checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )

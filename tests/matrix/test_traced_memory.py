@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 
 from benchmarks.memory.traced_step import Card, Step, planned, traced
 from benchmarks.scale import memory as of_several
+from tunewright.config.resolved_config import ResolvedLaunchConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.inspection.model_info import LinearGroup
 from tunewright.planning.memory_estimate import AdapterSize, BatchShape, ComputeMode, train_parts
@@ -55,7 +56,7 @@ def test_the_closed_form_is_near_the_trace(
         precision="fp32", checkpointing=checkpointing, answer_loss=True, merged=False, int8=False, is_gpu=True
     )  # without holes
     parts = train_parts(
-        RunConfig.model_validate(settings),
+        RunConfig.model_validate(settings).model_copy(update={"launch": ResolvedLaunchConfig()}),
         model,
         AdapterSize(groups),
         BatchShape(rows, rows * tokens),
