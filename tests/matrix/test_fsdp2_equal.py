@@ -31,15 +31,18 @@ def held(run: RunDir) -> list[tuple[int, int]]:
 
 MATRIX = [
     ("causal_lm", "llama", {"method": "lora", "peft.r": 4, "peft.lora_dropout": 0.0}),
-    ("causal_lm", "llama", {"method": "lora", "peft.r": 4, "train.activation_checkpointing": True}),
-    ("causal_lm", "llama", {"method": "adalora", "peft.r": None, "peft.init_r": 6, "peft.target_r": 4}),
     ("causal_lm", "llama", {"method": "prompt_tuning", **NO_LORA, "peft.num_virtual_tokens": 4}),
     ("causal_lm", "llama", {"method": "lora", "peft.r": 4, "peft.modules_to_save": ["lm_head"]}),
     ("seq_cls", "bert", {"method": "lora", "peft.r": 4}),
-    ("seq_cls", "bert", {"method": "prompt_tuning", **NO_LORA, "peft.num_virtual_tokens": 4}),
-    ("token_cls", "bert", {"method": "lora", "peft.r": 4}),
     ("seq2seq", "t5", {"method": "lora", "peft.r": 4}),
 ]  # fmt: skip
+SLOW = [
+    ("causal_lm", "llama", {"method": "lora", "peft.r": 4, "train.activation_checkpointing": True}),
+    ("causal_lm", "llama", {"method": "adalora", "peft.r": None, "peft.init_r": 6, "peft.target_r": 4}),
+    ("seq_cls", "bert", {"method": "prompt_tuning", **NO_LORA, "peft.num_virtual_tokens": 4}),
+    ("token_cls", "bert", {"method": "lora", "peft.r": 4}),
+]  # fmt: skip
+ALL = [*MATRIX, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
 
 
 def named(value: Any) -> str:
@@ -47,7 +50,7 @@ def named(value: Any) -> str:
     return value if isinstance(value, str) else "-".join(str(v) for v in value.values() if v is not None)
 
 
-@pytest.mark.parametrize(("task", "family", "method"), MATRIX, ids=named)
+@pytest.mark.parametrize(("task", "family", "method"), ALL, ids=named)
 def test_fsdp2_is_equal(
     toys: Toys,
     start: Start,
