@@ -6,8 +6,9 @@ killed, its run goes on, and the next `train --queue` or `queue go` starts anoth
 
 import subprocess
 import time
+from contextlib import suppress
 
-from tunewright.errors import TunewrightError
+from tunewright.errors import TunewrightError, system_faults
 from tunewright.launch.start_run import check_base, start_parent
 from tunewright.rundir import run_dir, run_lock, run_queue
 from tunewright.rundir.run_dir import WAITING, RunDir
@@ -67,24 +68,27 @@ def serve() -> None:
                 if queue.is_paused or not queue.runs:
                     lock.release()  # under the queue's lock: who adds a run from now on finds nobody, and starts another
                     return
-                started = None if is_busy else queue.runs.pop(0)
-                if started:
-                    _start(started)
-            while started and run_lock.is_held(started.path):
+                first = queue.runs[0]  # who waits no longer is not in the queue when that is read again
+                if not is_busy:
+                    _start(first)
+            time.sleep(LOOK_SECONDS)
+            while not is_busy and run_lock.is_held(first.path):
                 time.sleep(LOOK_SECONDS)
-            time.sleep(LOOK_SECONDS if is_busy else 0.0)
 
 
 def _start(run: RunDir) -> None:
-    """Start a run, or write why it cannot be started; the others follow all the same."""
+    """Start a run, or write why it cannot be started; the others follow all the same. One that somebody else owns is left alone."""
     try:
-        with run.private(), run_dir.owning(run) as lock:
+        with system_faults(run.path), run.private(), run_dir.owning(run) as lock:
             if run.left_as() == WAITING:  # else it was started by hand meanwhile
                 check_base(run)
                 run.update_info(state="queued", queued=time.time())
                 start_parent(run, lock)
     except TunewrightError as fault:
-        run.update_info(state="failed", problems=list(fault.problems), exit_code=fault.exit_code, ended=time.time())
+        if run_lock.is_held(run.path):
+            return
+        with suppress(OSError, TunewrightError):  # removed meanwhile, or the disk refuses: it is looked at again
+            run.update_info(state="failed", problems=list(fault.problems), exit_code=fault.exit_code, ended=time.time())
 
 
 if __name__ == "__main__":

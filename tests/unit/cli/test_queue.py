@@ -175,3 +175,17 @@ def test_what_a_killed_parent_left_does_not_count(tw: Run, enqueue: Enqueue, hom
     assert run_queue.running() == []
     assert list((home / "running").iterdir()) == []
     assert json.loads((home / "queue" / "queue.json").read_text())["schema"] == 1
+
+
+def test_a_run_that_somebody_owns_is_not_failed_by_the_queue(
+    tw: Run, enqueue: Enqueue, started: list[tuple[str, int]]
+) -> None:
+    run = enqueue("a")
+    lock = run_lock.take(run.path)
+    assert lock is not None
+    holder = subprocess.Popen(["sleep", "2"], stdin=lock)
+    os.close(lock)
+    queue_runner.serve()
+    holder.wait()
+    assert run.state() == "finished", "it was tried again when it was free"
+    assert [name for name, _others in started] == ["a"]
