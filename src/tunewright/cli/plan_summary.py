@@ -67,11 +67,12 @@ def facts(plan: "Plan", channel: Channel, *, is_generated: bool = False) -> None
     labelled(channel, _("Model"), f"{one_line(inputs.model.name)} ({inputs.model.architecture}, {size})")
     labelled(channel, _("Data"), data_line(plan, is_generated=is_generated))
     tokens = sum(source.tokens for source in inputs.data.sources)
-    for source, asked in zip(inputs.data.sources, plan.run.data.sources, strict=False):  # none where rows are not mixed
-        labelled(channel, "", source_line(source, asked, tokens))
+    pairs = zip(inputs.data.sources, plan.run.data.sources, strict=False)  # none where rows are not mixed
+    for source, configured in pairs:
+        labelled(channel, "", source_line(source, configured, tokens))
 
 
-def source_line(source: "SourceInfo", asked: "DataSource", tokens: int) -> str:
+def source_line(source: "SourceInfo", configured: "DataSource", tokens: int) -> str:
     """One source of mixed rows: how many of them are used, and what share of all tokens they are."""
     from tunewright.report import formatting
 
@@ -81,7 +82,7 @@ def source_line(source: "SourceInfo", asked: "DataSource", tokens: int) -> str:
         held_out=f"{source.num_held_out:,}",
         share=formatting.percent(source.tokens / max(1, tokens)),
     )
-    wanted = formatting.share_text(asked)
+    wanted = formatting.share_text(configured)
     return f"{text} · {wanted}" if wanted else text
 
 

@@ -124,8 +124,8 @@ def _seen_again(keys: Iterable[int]) -> set[int]:
 
 def leaks(train: RowHashes, held_out: RowHashes) -> list[int]:
     """Numbers of the held-out rows that are contained in the training rows."""
-    asked = set(held_out.short())
-    trained = {key for key in train.short() if key in asked}
+    held_out_keys = set(held_out.short())
+    trained = {key for key in train.short() if key in held_out_keys}
     return [number for number, key in zip(held_out.numbers, held_out.short(), strict=True) if key in trained]
 
 

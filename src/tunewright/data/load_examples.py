@@ -130,13 +130,13 @@ def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None) 
     prints = deduplication.RowHashes()
     reading = _Reading(loaded, config.system, kind)
     room = None if keep is None else keep + deduplication.MAX_HELD_OUT_ROWS
-    kept: dict[int, Example] = {}
+    in_memory: dict[int, Example] = {}
     for part in parts:
         source = _begun(loaded, part)
-        share, last = _share(part, config, seed, kind), (room or 0) + len(kept)
+        share, last = _share(part, config, seed, kind), (room or 0) + len(in_memory)
         for example in _taken(part, source, share, reading):
-            if room is None or len(kept) < last:
-                kept[len(prints)] = example
+            if room is None or len(in_memory) < last:
+                in_memory[len(prints)] = example
             prints.add(example)
     places: set[int] = set()
     if sides.held_out:
@@ -144,9 +144,9 @@ def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None) 
     elif sides.share:
         loaded.share = sides.share
         places = _with_training_rows(deduplication.held_out(prints, sides.share, seed), prints, loaded.sources)
-        loaded.held_out = _held_out(kept, places, prints, parts, reading)
+        loaded.held_out = _held_out(in_memory, places, prints, parts, reading)
     loaded.num_train = len(prints) - len(loaded.held_out)
-    loaded.train = _first(loaded, [example for place, example in kept.items() if place not in places], keep)
+    loaded.train = _first(loaded, [example for place, example in in_memory.items() if place not in places], keep)
     loaded.duplicates, loaded.conflicts = deduplication.duplicates(prints), deduplication.conflicts(prints)
     loaded.labels = label_names(prints.names)
     loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
@@ -189,8 +189,8 @@ def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, o
         values["data.encoding"] = encodings.pop()
         heads = _heads(config.model_copy(update={"encoding": values["data.encoding"]}))
     sources = train_sources(config)
-    found = [looks_like(rows, source.map) for source, rows in zip(sources, heads, strict=True)]
-    recognized_task = next((shown for shown in found if shown), None) if task == AUTO else None
+    shown_tasks = [looks_like(rows, source.map) for source, rows in zip(sources, heads, strict=True)]
+    recognized_task = next((shown for shown in shown_tasks if shown), None) if task == AUTO else None
     if recognized_task:
         values["task"] = recognized_task
     known: Task = recognized_task or ("causal_lm" if task == AUTO else task)
@@ -341,14 +341,14 @@ def _with_training_rows(places: set[int], prints: deduplication.RowHashes, sourc
 
 
 def _held_out(
-    kept: Mapping[int, Example],
+    in_memory: Mapping[int, Example],
     places: set[int],
     prints: deduplication.RowHashes,
     parts: Sequence[_Recognised],
     reading: _Reading,
 ) -> list[Example]:
     """The training rows at these places; those that were not kept are read once more."""
-    missing = {prints.numbers[place] for place in places if place not in kept}
+    missing = {prints.numbers[place] for place in places if place not in in_memory}
     read: dict[int, Example] = {}
     for part, source in zip(parts, reading.loaded.sources, strict=True):
         own = {number - source.start for number in missing if source.holds(number)}
@@ -356,7 +356,7 @@ def _held_out(
             again = [row for row in part.again() if isinstance(row, RawRow) and row.number in own]
             examples, _problems = to_examples(again, part.format, reading.system, reading.kind)
             read |= {source.start + example.number: _shifted(example, source.start) for example in examples}
-    return [kept[place] if place in kept else read[prints.numbers[place]] for place in sorted(places)]
+    return [in_memory[place] if place in in_memory else read[prints.numbers[place]] for place in sorted(places)]
 
 
 def _first(loaded: LoadedExamples, train: list[Example], keep: int | None) -> list[Example]:

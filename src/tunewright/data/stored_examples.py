@@ -84,9 +84,9 @@ def parse(content: bytes, key: str, paths: Sequence[str] = ()) -> LoadedExamples
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     """The value with other paths, everywhere but in texts of rows."""
     if isinstance(value, dict):
-        kept = {name: item for name, item in value.items() if name in _TEXTS}
+        texts = {name: item for name, item in value.items() if name in _TEXTS}
         rest = {name: item for name, item in value.items() if name not in _TEXTS}
-        return {names.get(name, name): _renamed(item, names) for name, item in rest.items()} | kept
+        return {names.get(name, name): _renamed(item, names) for name, item in rest.items()} | texts
     if isinstance(value, list):
         return [_renamed(item, names) for item in value]
     return names.get(value, value) if isinstance(value, str) else value
@@ -99,8 +99,8 @@ def as_json(example: Example) -> dict[str, Any]:
         "words": example.words, "tags": example.tags, "tools": example.tools, "cut_turns": example.cut_turns,
         "unused_keys": example.unused_keys, "messages": [_turn(message) for message in example.messages],
     }  # fmt: skip
-    kept = {name: value for name, value in own.items() if value}
-    return kept if example.target is None else {**kept, "target": example.target}
+    fields = {name: value for name, value in own.items() if value}
+    return fields if example.target is None else {**fields, "target": example.target}
 
 
 def _turn(message: Message) -> dict[str, Any]:

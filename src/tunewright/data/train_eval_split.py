@@ -71,11 +71,11 @@ def for_each(sources: Sequence[RowSource], look: Callable[[RowSource], _Found]) 
 
     Raises: the problems of all sources at once; those that name no file of their own get the path of theirs.
     """
-    found: list[_Found] = []
+    results: list[_Found] = []
     problems: list[Problem] = []
     for source in sources:
         try:
-            found.append(look(source))
+            results.append(look(source))
         except TunewrightError as fault:
             if len(sources) == 1:
                 raise
@@ -83,7 +83,7 @@ def for_each(sources: Sequence[RowSource], look: Callable[[RowSource], _Found]) 
             problems += [replace(p, where=place) if p.where == NOWHERE else p for p in fault.problems]
     if problems:
         raise errors_of(problems)
-    return found
+    return results
 
 
 def sides_of(config: DataConfig) -> TrainEvalSplit:

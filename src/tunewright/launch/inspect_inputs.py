@@ -167,8 +167,8 @@ def _task_of(run: RunConfig, model: ModelInfo) -> tuple[Task, tuple[PlannedChoic
         if run.task not in model.tasks:
             raise errors_of([cannot_do(model, run.task)])
         return run.task, ()
-    found = for_each(train_sources(run.data), _shown_task)
-    detected = next((shown for shown in found if shown), None)
+    shown_tasks = for_each(train_sources(run.data), _shown_task)
+    detected = next((shown for shown in shown_tasks if shown), None)
     if detected in model.tasks:
         return detected, (PlannedChoice(path="task", value=detected, origin="plan", reason=N_("the rows show it")),)
     if detected:

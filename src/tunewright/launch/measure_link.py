@@ -38,11 +38,11 @@ def measure_link(nodes: int, node_rank: int, main: str, *, reporter: Reporter) -
     reporter.note(_("Waiting for the other machine") if nodes > 1 else _("Measuring the link between two processes"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        place, found = main if nodes > 1 else str(folder / "meeting"), folder / "answer.json"
-        _wait(_start(folder, found, nodes * here, node_rank * here, here, place))
-        if not found.is_file():
+        place, answer_file = main if nodes > 1 else str(folder / "meeting"), folder / "answer.json"
+        _wait(_start(folder, answer_file, nodes * here, node_rank * here, here, place))
+        if not answer_file.is_file():
             raise error("E802", reason=N_("a process that measured the link ended without a word"))
-        answer = json.loads(found.read_text())
+        answer = json.loads(answer_file.read_text())
     if "link" not in answer:
         raise errors_of([Problem.from_record(record) for record in answer["problems"]])
     link = LinkSpeed.model_validate(answer["link"])
@@ -52,12 +52,12 @@ def measure_link(nodes: int, node_rank: int, main: str, *, reporter: Reporter) -
     return link
 
 
-def _start(folder: Path, found: Path, world: int, first: int, here: int, place: str) -> Sequence[Any]:
-    """So many processes `here` of `world`, of which the first here writes what was `found`."""
+def _start(folder: Path, answer_file: Path, world: int, first: int, here: int, place: str) -> Sequence[Any]:
+    """So many processes `here` of `world`, of which the first here writes `answer_file`."""
     shared = meeting(world, first, place, MEETING_SECONDS) | {"OMP_NUM_THREADS": str(max(1, num_cpus() // here))}
     return [
         spawn(
-            command("tunewright.engine.system.link_probe", str(found)),
+            command("tunewright.engine.system.link_probe", str(answer_file)),
             environment=shared
             | visible_device(number)
             | {

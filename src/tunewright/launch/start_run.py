@@ -299,8 +299,10 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
     config = load_config.load(config=run.file(file_names.CONFIG)).run
     changed = load_config.patch(config, changes)
     origins = wishes(plan) | dict.fromkeys(changes, "--set")
-    kept = {path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START, *PLACE) if path not in changes}
-    changed_run = load_config.patch(changed, kept)
+    unchanged = {
+        path: value_at(plan.run, path) for path in (*SEEN_IN_DATA, *AT_THE_START, *PLACE) if path not in changes
+    }
+    changed_run = load_config.patch(changed, unchanged)
     detected = tuple(choice for choice in plan.choices if choice.path in SEEN_IN_DATA)
     factor = read_factor(factor_key(changed_run, plan.facts))
     new = make_plan(changed_run, plan.facts, origins, detected, factor)

@@ -15,7 +15,7 @@ def rows(record: RunRecord) -> list[dict[str, object]]:
     if not summary or not summary.sources:
         return []
     total = max(1, sum(source.tokens for source in summary.sources))
-    asked = record.plan.run.data.sources
+    sources = record.plan.run.data.sources
     return [
         {
             "path": formatting.file_name(source.path),
@@ -32,7 +32,7 @@ def rows(record: RunRecord) -> list[dict[str, object]]:
             "loss_before": _loss(source, record.losses[0]),
             "loss_after": _loss(source, record.losses[1]),
         }
-        for source, wanted in zip(summary.sources, asked, strict=True)
+        for source, wanted in zip(summary.sources, sources, strict=True)
     ]
 
 

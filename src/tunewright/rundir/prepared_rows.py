@@ -236,8 +236,8 @@ def read(key: str, *, checks_all: bool = False, is_new: bool = False) -> Prepare
     for side in SIDES:
         files: dict[str, str] = stored["files"][side]
         sides[side] = open_rows([folder / name for name in files], checks_all=checks_all)
-        for (name, digest), found in zip(files.items(), sides[side].digests(), strict=True):
-            if digest != found:
+        for (name, digest), digest_now in zip(files.items(), sides[side].digests(), strict=True):
+            if digest != digest_now:
                 raise DamagedRows(name)
     return PreparedRows(
         key=key,

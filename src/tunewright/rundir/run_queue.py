@@ -102,15 +102,15 @@ def registered(run: RunDir) -> Iterator[None]:
 
 def running() -> Sequence[RunDir]:
     """The runs that are on this machine now; what no parent removed is cleared away."""
-    folder, found = home() / "running", []
+    folder, runs = home() / "running", []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         with suppress(OSError):
             run = RunDir(Path(entry.read_text(encoding="utf-8")))
             if run_lock.is_held(run.path):
-                found.append(run)
+                runs.append(run)
             else:
                 atomic_io.drop(entry)
-    return found
+    return runs
 
 
 def _waits(run: RunDir) -> bool:

@@ -131,11 +131,11 @@ def cut_block(chunk: Sequence[Example], content: bytes, key: str, rules: Encodin
 def _uncut(chunk: Sequence[Example], rules: EncodingRules) -> tuple[list[TokenizedExample], list[Problem]]:
     rows: list[TokenizedExample] = []
     problems: list[Problem] = []
-    for made in _CODERS[rules.task](chunk, rules):
-        if isinstance(made, Problem):
-            problems.append(made)
+    for item in _CODERS[rules.task](chunk, rules):
+        if isinstance(item, Problem):
+            problems.append(item)
         else:
-            rows.append(made)
+            rows.append(item)
     return rows, problems
 
 
@@ -240,11 +240,11 @@ def _cut_to_length(
     for number, group in groupby(rows, lambda row: row.number):
         example, texts = examples[number], list(group)
         fitted = _fitting(example, texts, rules) if example.messages else _in_blocks(example, texts[0], rules)
-        for made in fitted:
-            if isinstance(made, Problem):
-                bad.append(made)
+        for item in fitted:
+            if isinstance(item, Problem):
+                bad.append(item)
             else:
-                cut.append(made)
+                cut.append(item)
     return EncodedChunk(chunk, cut, bad)
 
 

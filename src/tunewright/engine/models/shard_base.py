@@ -57,11 +57,13 @@ def shard_base(
     policy = CPUOffloadPolicy(pin_memory=pins_memory()) if is_offloaded else OffloadPolicy()
     shared = {parameter for parameter in frozen if not parameter.requires_grad and parameter.dim()}
     for block in blocks:
-        kept = {parameter for parameter in block.parameters() if parameter not in shared}
+        ignored = {parameter for parameter in block.parameters() if parameter not in shared}
         for parameter in shared.intersection(block.parameters()):
             parameter.data = parameter.data.contiguous()
         # Never kept whole between passes, whichever module torch finds to be the outermost.
-        sharded = fully_shard(block, mesh=mesh, reshard_after_forward=True, offload_policy=policy, ignored_params=kept)
+        sharded = fully_shard(
+            block, mesh=mesh, reshard_after_forward=True, offload_policy=policy, ignored_params=ignored
+        )
         sharded.set_custom_all_gather(_WatchedAllGather(ranks))
     for stack in dict.fromkeys(blocks.values()):
         # Without weights of its own: it only lets blocks be gathered while the one before computes.
