@@ -15,6 +15,7 @@ from tunewright.api.comparisons import (
     train_grid,
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
+from tunewright.api.data_looks import DataLook, DataLooks, first_rows, fix_rows, look_at_rows
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.models import (
@@ -76,15 +77,24 @@ from tunewright.api.waiting_runs import (
     queue,
     start_queue,
 )
+from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "Conversation",
+    "Cut",
+    "DataLook",
+    "DataLooks",
+    "LeaveOut",
+    "MapColumns",
+    "RowFix",
     "Sampling",
     "ServeOptions",
     "Served",
+    "SetCell",
+    "SetRow",
     "TrainedRun",
     "account",
     "answer_prompts",
@@ -112,6 +122,9 @@ __all__ = [
     "explain",
     "export_formats",
     "fetch",
+    "first_rows",
+    "fix_rows",
+    "fixes_from",
     "follow",
     "go_on",
     "grid",
@@ -121,6 +134,7 @@ __all__ = [
     "load",
     "load_for_training",
     "load_model",
+    "look_at_rows",
     "measure_prompted",
     "move_in_queue",
     "odd_numbers",
@@ -165,6 +179,7 @@ __all__ = [
     "train_loaded",
     "train_sweep",
     "trial_limit",
+    "typed_cell",
     "verify",
     "wait_for_stop",
     "write_file",

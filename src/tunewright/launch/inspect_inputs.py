@@ -22,7 +22,7 @@ from tunewright.data.validation import ValidatedData, raise_if_stopped, validate
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.inspection.data_info import DataInfo, SourceInfo
+from tunewright.inspection.data_info import DataInfo, FixedRowsInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
     is_idle,
@@ -40,6 +40,7 @@ from tunewright.planning.resolve import fitting_length
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 from tunewright.reporting import Reporter
 from tunewright.rundir.encoded_rows import EncodedRows
+from tunewright.rundir.fixed_data import fixed_rows
 from tunewright.security import command, home, spawn
 
 ROWS_LOOKED_AT = 100
@@ -119,7 +120,9 @@ def _look(
     if problems := lacks_output(task, model):
         raise errors_of(problems)
     store = EncodedRows(originals_of(run.data))
-    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
+    loaded = load_examples(
+        run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter, reading=reporter
+    )
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     check = partial(
         validate_data,
@@ -213,6 +216,7 @@ def data_info(
     answer_lengths: Mapping[str, int],
     is_single_turn: bool,
     holdout: float | str = 0.1,
+    fixed: FixedRowsInfo | None = None,
     warnings: Sequence[Problem] = (),
 ) -> DataInfo:
     """Facts from the data summary; lengths are those of the rows that were tokenized."""
@@ -237,6 +241,7 @@ def data_info(
         labels=tuple(summary.labels),
         problem_type=summary.problem_type,
         holdout=holdout,
+        fixed=fixed,
         warnings=tuple(problem.to_record() for problem in warnings),
         num_truncated=summary.counts["truncated"],
         train_blocks=round(summary.used * blocks.train / rows),
@@ -265,6 +270,7 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
+        fixed=fixed_rows([source.path for source in (*sides.train, sides.held_out) if source]),
         warnings=[
             problem for problem in validated.warnings if problem.code != "W201"
         ],  # the plan warns of its own length
