@@ -15,7 +15,16 @@ from tunewright.api.comparisons import (
     train_grid,
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
-from tunewright.api.data_looks import DataLook, DataLooks, first_rows, fix_rows, look_at_rows
+from tunewright.api.data_looks import (
+    ROLES,
+    DataLook,
+    DataLooks,
+    changes_in,
+    data_account,
+    first_rows,
+    fix_rows,
+    look_at_rows,
+)
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.models import (
@@ -89,6 +98,7 @@ __all__ = [
     "DataLooks",
     "LeaveOut",
     "MapColumns",
+    "ROLES",
     "RowFix",
     "Sampling",
     "ServeOptions",
@@ -104,6 +114,7 @@ __all__ = [
     "benchmark_lines",
     "calibrate",
     "cancel_in_queue",
+    "changes_in",
     "check_export",
     "check_page",
     "compare_runs",
@@ -112,6 +123,7 @@ __all__ = [
     "continue_text",
     "copy_adapter",
     "count_parameters",
+    "data_account",
     "data_check",
     "describe_data",
     "devices_named",

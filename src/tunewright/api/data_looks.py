@@ -1,17 +1,25 @@
 """A look at data that is held: pages of its rows as the model sees them, and rows mended beside the files they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tunewright.api.configs import Rows, load, named_values
 from tunewright.config.load_config import LoadedConfig
+from tunewright.config.tasks import Task
+from tunewright.data import histogram
+from tunewright.data.examples import formats
 from tunewright.data.files.readers import RawRow
-from tunewright.data.row_fixes import RowFix
+from tunewright.data.row_fixes import RowChange, RowFix
 from tunewright.launch import data_looks
 from tunewright.launch.data_looks import DataLook, DataLooks, FixedRows
+from tunewright.report import sections
 from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import fixed_data
 
 FIRST_ROWS = 100
+ROLES: Mapping[Task, tuple[str, ...]] = formats.ROLES
+"""What a column can be, for each task."""
 
 
 def look_at_rows(
@@ -49,3 +57,17 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     Raises: DataError E265 to E267 for a change that does not fit its row; TrainingError E517 where the disk refuses.
     """
     return data_looks.fix_rows(look, fixes)
+
+
+def changes_in(fixed: str) -> list[RowChange]:
+    """What was done to which row of the original, in the order of the changes; none for a file that holds no mended rows."""
+    return fixed_data.changes_in(Path(fixed).parent) if fixed_data.made_of(fixed) else []
+
+
+def data_account(look: DataLook, max_length: int | None = None) -> dict[str, Any]:
+    """The account of a look as the report shows it, in the reader's language; the lengths as another `max_length` would cut them."""
+    summary = look.check.validated.summary
+    if max_length is not None:
+        bars = histogram.histogram(look.lengths, max_length)
+        summary = summary.model_copy(update={"max_length": max_length, "histogram": bars})
+    return sections.data_account(summary)

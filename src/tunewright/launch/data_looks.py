@@ -16,6 +16,7 @@ from tunewright.data.files.row import Row
 from tunewright.data.load_examples import data_fingerprint, rows_as_read
 from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows, matching
 from tunewright.data.row_fixes import Mending, RowChange, RowFix, mapping_of
+from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
 from tunewright.data.tokenized.tokenized_cache import key_of
 from tunewright.data.tokenized.tokenized_preview import PreviewPiece
@@ -112,6 +113,12 @@ class DataLook:
             return number
         loaded = self.check.validated.loaded
         return (row.example.number if row.example else row.number) - loaded.starts.get(row.file, 0)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Tokens of the rows in memory that are used, before any is cut, in order."""
+        task = self.check.validated.summary.task
+        return sorted(needed_length(row.tokens[-1], task) for row in self.rows if row.tokens)
 
     @property
     def counts(self) -> dict[str, int]:
