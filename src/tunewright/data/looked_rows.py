@@ -42,10 +42,15 @@ class LookedRow:
     kinds: set[str] = field(default_factory=set)
 
     @property
+    def codes(self) -> list[str]:
+        """The codes of what was found, problems before warnings."""
+        warnings = (code for kind, code in CODE_OF_KIND.items() if kind in self.kinds)
+        return [*(problem.code for problem in self.problems), *warnings]
+
+    @property
     def code(self) -> str:
-        """The code of what was found first, problems before warnings; "" for a row without any."""
-        found = (problem.code for problem in self.problems)
-        return next(chain(found, (code for kind, code in CODE_OF_KIND.items() if kind in self.kinds)), "")
+        """The code of what was found first; "" for a row without any."""
+        return next(iter(self.codes), "")
 
     def text(self) -> str:
         """What stands in the row, for a search."""

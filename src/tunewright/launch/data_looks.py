@@ -210,9 +210,13 @@ def first_rows(run: RunConfig, limit: int) -> list[RawRow]:
 
 @dataclass(frozen=True)
 class FixedRows:
-    """Mended rows in files of their own: the settings that train on them, and what was changed, in the order of the changes."""
+    """Mended rows in files of their own: the settings that train on them, and what was changed, in the order of the changes.
+
+    `paths` are those of the rows to be trained on.
+    """
 
     folder: Path
+    paths: tuple[str, ...]
     settings: Mapping[str, object]
     changes: tuple[RowChange, ...]
     fixes: tuple[RowFix, ...]
@@ -229,7 +233,7 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     settings: dict[str, object] = {"data.map": {**look.run.data.map, **mapping}} if mapping else {}
     sources = look.sources
     if not any(fix.change != "map_columns" for fix in fixes):
-        return FixedRows(Path(sources[0].path), settings, (), tuple(fixes))
+        return FixedRows(Path(sources[0].path).parent, look.run.data.paths, settings, (), tuple(fixes))
     starts = [source.start for source in look.check.validated.loaded.sources]
     starts += [end_of_training(look.check.validated)] if look.sides.held_out else []
     names = fixed_data.names_for([source.path for source in sources])
@@ -244,8 +248,10 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     folder = fixed_data.folder_of(made_of)
     if not fixed_data.is_whole(folder):
         _write(look, made_of, fixes, list(zip(names, sources, starts, strict=True)))
-    settings |= _settings(look, [str(folder / name) for name in names])
-    return FixedRows(folder, settings, tuple(fixed_data.changes_in(folder)), tuple(fixes))
+    paths = [str(folder / name) for name in names]
+    settings |= _settings(look, paths)
+    training = tuple(paths[: len(look.sides.train)])
+    return FixedRows(folder, training, settings, tuple(fixed_data.changes_in(folder)), tuple(fixes))
 
 
 def _write(
@@ -270,7 +276,7 @@ def _settings(look: DataLook, paths: list[str]) -> dict[str, object]:
     data = look.run.data
     settings: dict[str, object] = {"data.encoding": "utf-8"} if data.encoding != "utf-8" else {}
     if look.sides.held_out:
-        settings["data.holdout"] = paths.pop()
+        *paths, settings["data.holdout"] = paths
     if data.has_only_paths:
         return {**settings, "data.train": paths[0] if len(paths) == 1 else paths}
     shares = [

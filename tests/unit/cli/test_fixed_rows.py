@@ -291,3 +291,17 @@ def test_a_foreign_folder_is_never_taken_for_mended_rows(tmp_path: Path, file: P
         (copy / path.name).write_bytes(path.read_bytes())
     assert fixed_data.made_of(str(fixed.folder / "faulty.jsonl")) is not None
     assert fixed_data.made_of(str(copy / "faulty.jsonl")) is None
+
+
+def test_a_copy_is_made_from_the_command_line(tw: Any, model: Path, tmp_path: Path) -> None:
+    as_jsonl(tmp_path / "faulty.jsonl")
+    words = ("data", "fix", "faulty.jsonl", "--model", str(model), "--task", "causal_lm", "--leave-out", "E203")
+    ended = tw(*words, "--leave-out", "E204", "--keep-first", "--json")
+    assert ended.code == 0, ended.err
+    (path,) = ended.json["paths"]
+    assert sorted(change["row"] for change in ended.json["changes"]) == [EMPTY, TWICE, BROKEN]
+    checked = tw("data", "check", path, "--model", str(model), "--task", "causal_lm", "--json")
+    assert checked.json["account"]["rows"] == 13 and checked.json["ok"]
+    shown = tw(*words)
+    assert "1 row left out of 16" in shown.out and "tunewright train" in shown.out + shown.err
+    assert "nothing was written" in tw(*words[:-1], "E232").out
