@@ -43,12 +43,15 @@ from tunewright.api.run_folders import (
     account,
     benchmark_lines,
     copy_adapter,
+    curves,
     diagnose,
+    log_lines,
     open_exactly,
     open_run,
     output_file,
     overview,
     remove,
+    report_text,
     run_bytes,
     runs,
     summary,
@@ -58,7 +61,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import devices_named, doctor, environment, link
+from tunewright.api.system import builtin_models, devices_named, doctor, environment, link
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -112,6 +115,7 @@ __all__ = [
     "begin",
     "begun_by_launcher",
     "benchmark_lines",
+    "builtin_models",
     "calibrate",
     "cancel_in_queue",
     "changes_in",
@@ -123,6 +127,7 @@ __all__ = [
     "continue_text",
     "copy_adapter",
     "count_parameters",
+    "curves",
     "data_account",
     "data_check",
     "describe_data",
@@ -146,6 +151,7 @@ __all__ = [
     "load",
     "load_for_training",
     "load_model",
+    "log_lines",
     "look_at_rows",
     "measure_prompted",
     "move_in_queue",
@@ -173,6 +179,7 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
+    "report_text",
     "resume",
     "run_bytes",
     "runs",
