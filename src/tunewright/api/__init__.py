@@ -95,13 +95,13 @@ from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
+    "ROLES",
     "Conversation",
     "Cut",
     "DataLook",
     "DataLooks",
     "LeaveOut",
     "MapColumns",
-    "ROLES",
     "RowFix",
     "Sampling",
     "ServeOptions",

@@ -65,7 +65,7 @@ def changes_in(fixed: str) -> list[RowChange]:
 
 
 def data_account(look: DataLook, max_length: int | None = None) -> dict[str, Any]:
-    """The account of a look as the report shows it, in the reader's language; the lengths as another `max_length` would cut them."""
+    """The account of a look as the report shows it, in the reader's language; lengths as another `max_length` would cut them."""
     summary = look.check.validated.summary
     if max_length is not None:
         bars = histogram.histogram(look.lengths, max_length)

@@ -63,7 +63,11 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),
         ],
-        middleware=[Middleware(Speaking), Middleware(Guard, keys=keys, upload_paths=frozenset({"/data"}), max_upload=uploads.MAX_BYTES), Middleware(_Catching)],
+        middleware=[
+            Middleware(Speaking),
+            Middleware(Guard, keys=keys, upload_paths=frozenset({"/data"}), max_upload=uploads.MAX_BYTES),
+            Middleware(_Catching),
+        ],
         exception_handlers={
             TunewrightError: _told,
             HTTPException: _not_served,

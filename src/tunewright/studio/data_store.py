@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from tunewright import api
@@ -33,8 +33,8 @@ class DataEntry(FrozenModel):
     model: str = MODEL
     task: str = "auto"
     max_length: int | None = None
-    fixes: list[dict[str, Any]] = []
-    fixed: dict[str, Any] = {}
+    fixes: list[dict[str, Any]] = Field(default_factory=list)
+    fixed: dict[str, Any] = Field(default_factory=dict)
 
     def changed(self, **values: object) -> "DataEntry":
         """The same with other values, written down. Raises: TrainingError E517."""
@@ -49,7 +49,12 @@ class DataEntry(FrozenModel):
     @property
     def mapping(self) -> dict[str, str]:
         """The columns by role, as they were corrected."""
-        return {role: name for fix in self.row_fixes if isinstance(fix, api.MapColumns) for role, name in fix.columns.items()}
+        return {
+            role: name
+            for fix in self.row_fixes
+            if isinstance(fix, api.MapColumns)
+            for role, name in fix.columns.items()
+        }
 
 
 def add(train: str, name: str, **values: object) -> DataEntry:

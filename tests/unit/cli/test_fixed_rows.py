@@ -19,7 +19,9 @@ Rows = list[dict[str, Any]]
 
 def rows() -> Rows:
     """Sixteen rows, four of them with a fault at the places above; the fifth, which cannot be read, is put in by the format."""
-    made = [{"question": f"What is {n} and {n}?", "answer": f'It is {2 * n}, "twice",\nand no more.'} for n in range(1, 17)]
+    made = [
+        {"question": f"What is {n} and {n}?", "answer": f'It is {2 * n}, "twice",\nand no more.'} for n in range(1, 17)
+    ]
     made[EMPTY - 1]["answer"] = ""
     made[LONG - 1]["answer"] = "so " * 300
     made[TWICE - 1] = dict(made[0])
@@ -42,7 +44,7 @@ def as_json(path: Path) -> None:
 def as_csv(path: Path) -> None:
     lines = ["question,answer"]
     for row in rows():
-        lines.append(f"{row['question']},\"{row['answer'].replace(chr(34), chr(34) * 2)}\"")
+        lines.append(f'{row["question"]},"{row["answer"].replace(chr(34), chr(34) * 2)}"')
     lines[BROKEN] = "What is it?,a,b,c"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -152,7 +154,11 @@ def test_the_same_changes_are_written_once_and_damage_is_mended(file: Path, mode
 
 def test_pages_have_fifty_rows_of_a_kind_with_words(tmp_path: Path, model: Path) -> None:
     path = tmp_path / "many.jsonl"
-    path.write_text("".join(json.dumps({"question": f"Say {n}", "answer": f"<b>{n}</b>" if n % 3 else ""}) + "\n" for n in range(120)))
+    path.write_text(
+        "".join(
+            json.dumps({"question": f"Say {n}", "answer": f"<b>{n}</b>" if n % 3 else ""}) + "\n" for n in range(120)
+        )
+    )
     seen = look(path, model)
     page = seen.page()
     assert (len(page.rows), page.total, page.pages) == (50, 120, 3)
@@ -164,7 +170,9 @@ def test_pages_have_fifty_rows_of_a_kind_with_words(tmp_path: Path, model: Path)
     assert seen.page(words="E203").total == 40
     (shown,) = seen.page(words="<b>1</b>").rows
     learned = "".join(piece.text for piece in shown.texts[0] if piece.is_learned)
-    assert learned == "<|im_start|>assistant\n<b>1</b><|im_end|>\n".removeprefix("<|im_start|>assistant\n").removesuffix("\n")
+    assert learned == "<|im_start|>assistant\n<b>1</b><|im_end|>\n".removeprefix(
+        "<|im_start|>assistant\n"
+    ).removesuffix("\n")
 
 
 def test_a_look_is_held_by_data_model_and_settings(file: Path, model: Path) -> None:
@@ -200,7 +208,9 @@ def test_a_look_is_stopped_by_its_reporter(file: Path, model: Path) -> None:
 
 def test_columns_are_mapped_without_a_new_file(tmp_path: Path, model: Path, home: Path) -> None:
     path = tmp_path / "odd.jsonl"
-    path.write_text("".join(json.dumps({"question": f"q{n}", "answer": f"a{n}", "better": f"b{n}"}) + "\n" for n in range(9)))
+    path.write_text(
+        "".join(json.dumps({"question": f"q{n}", "answer": f"a{n}", "better": f"b{n}"}) + "\n" for n in range(9))
+    )
     seen = look(path, model)
     fixed = api.fix_rows(seen, [api.MapColumns(columns={"completion": "better"})])
     assert fixed.settings == {"data.map": {"completion": "better"}} and not (home / "fixed_data").exists()
@@ -265,7 +275,9 @@ def test_plan_and_card_name_the_original_and_the_changes(file: Path, model: Path
 
     seen = look(file, model)
     fixed = api.fix_rows(seen, mended(seen))
-    plan = api.plan(api.load(named={"model.name": str(model), "task": "causal_lm", "data.max_length": 256, **fixed.settings}))
+    plan = api.plan(
+        api.load(named={"model.name": str(model), "task": "causal_lm", "data.max_length": 256, **fixed.settings})
+    )
     info = plan.facts.data.fixed
     assert info and list(info.originals) == [str(file)]
     assert info.originals[str(file)] == hashlib.sha256(file.read_bytes()).hexdigest()

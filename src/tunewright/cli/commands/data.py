@@ -27,7 +27,9 @@ def add_to(app: typer.Typer) -> None:
     group = options.branch(_("Check a file of examples; show rows as the model sees them"))
     group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
     group.command("show", help=_("Rows as the model sees them, with the tokens in the loss marked"))(show_rows)
-    group.command("fix", help=_("A copy with rows left out, and a record of each change; your file stays as it is"))(fix)
+    group.command("fix", help=_("A copy with rows left out, and a record of each change; your file stays as it is"))(
+        fix
+    )
     app.add_typer(group, name="data")
 
 
@@ -294,7 +296,9 @@ def fix(
         list[str] | None,
         typer.Option(metavar="CODE", help=_("Leave out the rows with this code, such as E207; may be repeated.")),
     ] = None,
-    keep_first: Annotated[bool, typer.Option("--keep-first", help=_("Of rows that repeat each other keep the first."))] = False,
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help=_("Of rows that repeat each other keep the first."))
+    ] = False,
     model: TokenizerOfFlag = "smollm2",
     task: options.TaskFlag = None,
     columns: options.MapFlag = None,

@@ -1,4 +1,4 @@
-"""Data: what is in files, row by row, and what becomes of each; with everything that can be mended. Its forms are in `data_changes`."""
+"""Data: what is in files, row by row, and what becomes of each. The forms that change something are in `data_changes`."""
 
 import json
 import shlex
@@ -85,8 +85,14 @@ def lengths(request: Request) -> Response:
 def row(request: Request) -> Response:
     """`/data/{id}/rows/{number}`: one row, its cells to be changed."""
     entry = data_store.entry(request.path_params["id"])
-    values = {"entry": entry, "filters": filters(request.query_params), **row_values(request, entry, request.path_params["number"])}
-    return rendering.page("data_cells.html.j2" if rendering.is_partial(request) else "data_row.html.j2", request, **values)
+    values = {
+        "entry": entry,
+        "filters": filters(request.query_params),
+        **row_values(request, entry, request.path_params["number"]),
+    }
+    return rendering.page(
+        "data_cells.html.j2" if rendering.is_partial(request) else "data_row.html.j2", request, **values
+    )
 
 
 def looking_at(request: Request, entry: DataEntry, patience: float | None = None) -> Looking:
@@ -127,7 +133,9 @@ def look_values(
 def command(entry: DataEntry) -> str:
     """The same look from a shell."""
     values = data_store.settings(entry.id)
-    sets = [f"{key}={value}" for key, value in values.items() if key in ("data.holdout", "data.max_length", "data.encoding")]
+    sets = [
+        f"{key}={value}" for key, value in values.items() if key in ("data.holdout", "data.max_length", "data.encoding")
+    ]
     train = values["data.train"] if isinstance(values["data.train"], str) else entry.train
     mapping = entry.mapping
     words = ["tunewright", "data", "check", train, "--model", entry.model]
@@ -187,7 +195,9 @@ def _first_rows(entry: DataEntry) -> list[dict[str, str]]:
 
 def as_text(value: object) -> str:
     """The value of a cell as it is typed: text as it is, everything else as JSON."""
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return (
+        "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    )
 
 
 def _cut(text: str) -> tuple[str, int]:
@@ -278,7 +288,9 @@ def row_values(request: Request, entry: DataEntry, number: int) -> dict[str, Any
     values: dict[str, Any] = {"number": number, "line": looked.line, "problems": looked.problems, "code": looked.code}
     if isinstance(cells, str):
         return {**values, "cells": None, "written": cells}
-    names = dict.fromkeys((*cells, *(name for name in found.check.validated.loaded.format.columns.values() if "." not in name)))
+    names = dict.fromkeys(
+        (*cells, *(name for name in found.check.validated.loaded.format.columns.values() if "." not in name))
+    )
     roles = {column: role for role, column in found.check.validated.loaded.format.columns.items()}
     shown = []
     for name in names:
