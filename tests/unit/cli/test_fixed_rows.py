@@ -50,7 +50,7 @@ def as_csv(path: Path) -> None:
 
 
 FORMATS: dict[str, Callable[[Path], None]] = {".jsonl": as_jsonl, ".json": as_json, ".csv": as_csv}
-SETTINGS: dict[str, Any] = {"task": "causal_lm", "max_length": 256, "holdout": 0.2}
+SETTINGS: dict[str, Any] = {"task": "causal_lm", "data.max_length": 256, "data.holdout": 0.2}
 
 
 @pytest.fixture(params=FORMATS)
@@ -179,7 +179,7 @@ def test_a_look_is_held_by_data_model_and_settings(file: Path, model: Path) -> N
     held = api.DataLooks(most=2)
     first = api.look_at_rows(str(file), str(model), held=held, **SETTINGS)
     assert api.look_at_rows(str(file), str(model), held=held, **SETTINGS) is first
-    other = api.look_at_rows(str(file), str(model), held=held, **{**SETTINGS, "max_length": 128})
+    other = api.look_at_rows(str(file), str(model), held=held, **{**SETTINGS, "data.max_length": 128})
     assert other is not first and other.key != first.key
     file.write_bytes(file.read_bytes().replace(b"What is 1 and 1", b"What is 7 and 7"))
     assert api.look_at_rows(str(file), str(model), held=held, **SETTINGS) is not first
