@@ -278,6 +278,8 @@ def test_a_foreign_form_changes_nothing(browser: TestClient, data: str) -> None:
     ):  # fmt: skip
         assert browser.post(f"{data}/fix", data=values, headers=HTMX).status_code == 409, values
     assert data_store.entry(data.removeprefix("/data/")).fixes == []
+    refused = browser.post(f"{data}/fix", data={"change": "leave_out", "row": "99"}, headers=HTMX)
+    assert "E265" in refused.text and "12 rows = " in html.unescape(refused.text) and 'id="row-12"' in refused.text
     assert browser.post(f"{data}/settings", data={"model": "../elsewhere"}, headers=HTMX).status_code == 409
     assert browser.post(f"{data}/settings", data={"task": "<b>", "max_length": "-3"}, headers=HTMX).status_code == 200
 

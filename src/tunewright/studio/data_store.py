@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from tunewright import api
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.rundir import atomic_io
-from tunewright.security import cache_faults, home
+from tunewright.security import as_private_as, cache_faults, home
 
 MODEL = "smollm2"
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -115,7 +115,7 @@ def _path(number: str) -> Path:
 
 def _write(data: DataEntry) -> None:
     path = _path(data.id)
-    with cache_faults():
+    with cache_faults(), as_private_as([Path(data.train)]):  # changes hold texts of rows
         atomic_io.make_folder(path.parent)
         atomic_io.write_json(path, data.model_dump(mode="json"))
 

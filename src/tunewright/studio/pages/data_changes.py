@@ -1,5 +1,6 @@
 """The forms of the Data pages: bringing data, correcting columns, mending rows, and undoing it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,28 @@ def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.R
 def _changed(request: Request, form: FormData, entry: DataEntry) -> Response:
     if not rendering.is_partial(request):
         return rendering.see(request, f"/data/{entry.id}")
-    shown = {name: rendering.text_of(form, name) for name in ("kind", "q", "page")}
-    return rendering.page("data_look.html.j2", request, **data.look_values(request, entry, shown=shown))
+    return rendering.page("data_look.html.j2", request, **data.look_values(request, entry, shown=_shown(form)))
+
+
+def _shown(form: FormData) -> dict[str, str]:
+    """Which rows were shown beside the form."""
+    return {name: rendering.text_of(form, name) for name in ("kind", "q", "page")}
+
+
+def _keeping(handler: Callable[[Request, FormData], Response]) -> Callable[[Request, FormData], Response]:
+    """The handler of a form in a page that stays: what was refused is said above it."""
+
+    def kept(request: Request, form: FormData) -> Response:
+        try:
+            return handler(request, form)
+        except TunewrightError as fault:
+            if not rendering.is_partial(request):
+                raise
+            entry = data_store.entry(request.path_params["id"])
+            values = data.look_values(request, entry, shown=_shown(form))
+            return rendering.page("data_look.html.j2", request, status=409, refused=fault.problems, **values)
+
+    return kept
 
 
 ROUTES = [
@@ -173,7 +194,7 @@ ROUTES = [
     Route("/data/path", rendering.posted(from_folder), methods=["POST"]),
     Route("/data/demo", rendering.posted(demo), methods=["POST"]),
     *(
-        Route(f"/data/{{id}}/{name}", rendering.posted(handler), methods=["POST"])
+        Route(f"/data/{{id}}/{name}", rendering.posted(_keeping(handler)), methods=["POST"])
         for name, handler in [
             ("settings", settings), ("fetch", fetch), ("stop", stop), ("map", map_columns), ("fix", fix), ("undo", undo),
         ]
