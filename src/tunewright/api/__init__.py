@@ -17,8 +17,6 @@ from tunewright.api.comparisons import (
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
 from tunewright.api.data_looks import (
     ROLES,
-    DataLook,
-    DataLooks,
     changes_in,
     data_account,
     first_rows,
@@ -92,6 +90,7 @@ from tunewright.api.waiting_runs import (
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [

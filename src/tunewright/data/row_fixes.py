@@ -138,7 +138,8 @@ class Mending:
         number = start + raw.number
         if value is None or isinstance(fix, MapColumns):
             return value
-        column, before, after, whole = "", value, None, None
+        column, before, after = "", value, None
+        whole: Row | None = None
         match fix:
             case SetRow():
                 whole = after = row_from(fix.text, number)

@@ -18,6 +18,7 @@ from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows,
 from tunewright.data.row_fixes import Mending, RowChange, RowFix, mapping_of
 from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
+from tunewright.data.tokenized.known_rows import KnownRows
 from tunewright.data.tokenized.tokenized_cache import key_of
 from tunewright.data.tokenized.tokenized_preview import PreviewPiece
 from tunewright.data.train_eval_split import RowSource, TrainEvalSplit, files_of, for_each, sides_of
@@ -29,7 +30,7 @@ from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import fixed_data
 
 PAGE_ROWS = 50
-MOST_LOOKS = 4
+MOST_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class DataLooks:
     def __init__(self, most: int = MOST_LOOKS) -> None:
         self._most, self._lock = most, threading.Lock()
         self._looks: OrderedDict[str, DataLook] = OrderedDict()
+        self.known = KnownRows()
 
     def held(self, key: str, look: Callable[[], DataLook]) -> DataLook:
         """The look with this key, made where it is not held."""
@@ -193,7 +195,7 @@ def look_at_rows(loaded: LoadedConfig, held: DataLooks, *, reporter: Reporter = 
         key = key_of({"data": data_fingerprint(run.data), "run": run.model_dump(mode="json")})
 
     def look() -> DataLook:
-        validated, tokenizer = look_at_data(run, reporter=reporter)
+        validated, tokenizer = look_at_data(run, reporter=reporter, known=held.known)
         check = DataCheck(validated, tuple(judge(validated, run.data)), tuple(validated.warnings), tokenizer)
         return DataLook(key, run, check)
 

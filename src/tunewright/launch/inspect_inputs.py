@@ -14,6 +14,7 @@ from tunewright.data.files.readers import read_rows
 from tunewright.data.files.split_files import originals
 from tunewright.data.load_examples import ROWS_IN_MEMORY, data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
+from tunewright.data.tokenized.known_rows import KnownRows
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
@@ -83,8 +84,10 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
 
 
 @system_faults()
-def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, TextTokenizer]:
-    """All rows as this model would see them; bad rows are in the summary, not raised.
+def look_at_data(
+    run: RunConfig, *, reporter: Reporter, known: KnownRows | None = None
+) -> tuple[ValidatedData, TextTokenizer]:
+    """All rows as this model would see them; bad rows are in the summary, not raised. Rows that are `known` are not encoded again.
 
     Raises: every error of the model and of files that cannot be read; ConfigError E109 for a length the model does not have.
     """
@@ -92,7 +95,7 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
+        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter, known=known)
     return validated, tokenizer
 
 
@@ -109,7 +112,7 @@ def _check_files(run: RunConfig) -> None:
 
 
 def _look(
-    run: RunConfig, model: ModelInfo, *, reporter: Reporter
+    run: RunConfig, model: ModelInfo, *, reporter: Reporter, known: KnownRows | None = None
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
     """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
@@ -135,6 +138,7 @@ def _look(
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         reporter=reporter,
         store=store,
+        known=known,
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)

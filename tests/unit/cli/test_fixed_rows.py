@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tunewright import api
+from tunewright.data.tokenized import known_rows
+from tunewright.data.tokenized.tokenization import encode_chunk
 from tunewright.errors import DataError, TunewrightError
 from tunewright.rundir import fixed_data
 from tunewright.rundir.checkpoints import faults
@@ -183,6 +185,27 @@ def test_a_look_is_held_by_data_model_and_settings(file: Path, model: Path) -> N
     assert other is not first and other.key != first.key
     file.write_bytes(file.read_bytes().replace(b"What is 1 and 1", b"What is 7 and 7"))
     assert api.look_at_rows(str(file), str(model), held=held, **SETTINGS) is not first
+
+
+def test_of_changed_data_only_the_changed_rows_are_encoded(
+    file: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+
+    def counted(chunk: Any, *rest: Any) -> Any:
+        encoded.extend(example.number for example in chunk)
+        return encode_chunk(chunk, *rest)
+
+    monkeypatch.setattr(known_rows, "encode_chunk", counted)
+    held = api.DataLooks()
+    seen = api.look_at_rows(str(file), str(model), held=held, **SETTINGS)
+    del encoded[:]
+    fixed = api.fix_rows(seen, [*mended(seen)[:2], api.LeaveOut(rows=(1, BROKEN))])
+    settings = {"model.name": str(model), "task": "causal_lm", "data.max_length": 256, "data.holdout": 0.2}
+    after = api.look_at_rows(api.load(named={**settings, **fixed.settings}), held=held)
+    plain = api.look_at_rows(api.load(named={**settings, **fixed.settings}))
+    assert sorted(encoded[: len(encoded) - len(plain.rows)]) == [EMPTY - 1, LONG - 1]
+    assert after.check.validated == plain.check.validated
 
 
 class Stopped(Exception):

@@ -1,6 +1,6 @@
 """`tunewright data check` and `tunewright data show`"""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -309,7 +309,8 @@ def fix(
 
     data = files if len(files) > 1 else files[0]
     with live_display.meter(_("Inspecting the data")) as reporter:
-        look = api.look_at_rows(data, model, sets=sets or (), reporter=reporter, **_settings(task, columns))
+        settings: dict[str, Any] = _settings(task, columns)
+        look = api.look_at_rows(data, model, sets=sets or (), reporter=reporter, **settings)
     chosen = {code: tuple(row.number for row in look.rows if code in row.codes) for code in leave_out or ()}
     fixes: list[api.RowFix] = [api.LeaveOut(rows=rows, code=code) for code, rows in chosen.items() if rows]
     if keep_first and (repeated := look.of_kind("duplicate")):

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from tunewright import api
-from tunewright.config.tasks import TASKS, Task
+from tunewright.config.tasks import TASKS
 from tunewright.data.looked_rows import LookedRow
 from tunewright.data.row_fixes import RowChange
 from tunewright.errors import TunewrightError, error
@@ -160,8 +160,8 @@ def _columns_as_read(entry: DataEntry) -> dict[str, Any]:
     except TunewrightError:
         return {}
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    task: Task = "causal_lm" if entry.task == "auto" else TASKS[entry.task].name
-    return {"columns": columns, "roles": api.ROLES[task], "mapped": entry.mapping, "first": rows}
+    roles = next((roles for task, roles in api.ROLES.items() if task == entry.task), api.ROLES["causal_lm"])
+    return {"columns": columns, "roles": roles, "mapped": entry.mapping, "first": rows}
 
 
 def _settings_values(entry: DataEntry) -> dict[str, Any]:
