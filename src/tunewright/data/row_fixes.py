@@ -138,7 +138,9 @@ class Mending:
         number = start + raw.number
         if value is None or isinstance(fix, MapColumns):
             return value
-        column, before, after = "", value, None
+        column = ""
+        before: object = value
+        after: object = None
         whole: Row | None = None
         match fix:
             case SetRow():

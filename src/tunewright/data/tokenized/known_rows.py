@@ -1,4 +1,4 @@
-"""Encoded rows that a process keeps by what their examples say, wherever these stand: of changed data only what changed is encoded."""
+"""Encoded rows that a process keeps by what their examples say, wherever these stand: of changed data only that is encoded again."""
 
 import threading
 from collections.abc import Iterable, Iterator
