@@ -145,6 +145,14 @@ def command(entry: DataEntry) -> str:
     return printable(shlex.join(words))
 
 
+def python(entry: DataEntry) -> str:
+    """The same look from Python."""
+    values = printable(repr(data_store.settings(entry.id)))
+    return (
+        f"from tunewright import api\nlook = api.look_at_rows(api.load(named={values}))\nlook.page(kind='empty').rows"
+    )
+
+
 def known_columns(request: Request, entry: DataEntry) -> Mapping[str, str]:
     """The columns by role, as they are read now; none where they are not understood."""
     try:
@@ -176,7 +184,7 @@ def _settings_values(entry: DataEntry) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "models": api.builtin_models(), "tasks": TASKS, "fixes": listed, "fix_names": FIXES, "as_text": as_text,
-        "command": command(entry),
+        "command": command(entry), "python": python(entry),
     }  # fmt: skip
 
 
