@@ -4,6 +4,7 @@ Changes name rows by their numbers in the original data, so that each of them ca
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tunewright.data.files.readers import RawRow
 from tunewright.data.files.row import Row
 from tunewright.errors import Problem, error
 
+_HALF = re.compile("[\ud800-\udfff]")
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 
 
@@ -224,7 +226,10 @@ def _unread(problem: Problem) -> RawRow:
 def as_line(value: Row | str) -> str:
     """A row on one line of JSON; the text of one that could not be read so that it still cannot."""
     if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        line = json.dumps(value, ensure_ascii=False, default=str)
+        return (
+            json.dumps(value, default=str) if _HALF.search(line) else line
+        )  # what is no text is found when it is read
     line = value.rstrip("\r\n")
     is_as_it_was = line.strip() and "\n" not in line and not begins_a_document(line)
     return line if is_as_it_was and isinstance(scan_line(line, 1), DamagedRow) else json.dumps(value)

@@ -70,20 +70,18 @@ def write_fixed(
     target = folder_of(made_of)
     with cache_faults(), as_private_as(originals), atomic_io.staging(target.parent) as staged:
         for name, own in lines.items():
-            with (staged / name).open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-                file.writelines(line + "\n" for line in own)
+            # Bytes that were no text stay what they were.
+            atomic_io.write_lines(staged / name, (f"{line}\n".encode("utf-8", "surrogateescape") for line in own))
         mending.raise_if_left(rows)
-        text = "".join(
-            _as_json(change) + "\n" for change in sorted(mending.done, key=lambda done: (done.fix, done.row))
-        )
-        (staged / FIXES).write_text(text, encoding="utf-8", errors="backslashreplace")
+        changes = sorted(mending.done, key=lambda change: (change.fix, change.row))
+        atomic_io.write_lines(staged / FIXES, map(_as_line, changes))
         seal(staged, run_id=_RUN, step=0, identity=made_of.model_dump(mode="json"))
         atomic_io.publish_folder(staged, target)
     return target
 
 
-def _as_json(change: RowChange) -> str:
-    return json.dumps(dict(change), ensure_ascii=False, default=str)
+def _as_line(change: RowChange) -> bytes:
+    return json.dumps(dict(change), ensure_ascii=False, default=str).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def made_of(path: str) -> FixedFolder | None:

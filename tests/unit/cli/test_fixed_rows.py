@@ -308,6 +308,22 @@ def test_plan_and_card_name_the_original_and_the_changes(file: Path, model: Path
     assert f"`{file.name}`" in _fixed(plan) and str(file.parent) not in _fixed(plan)
 
 
+def test_bytes_that_are_no_text_stay_what_they_were(tmp_path: Path, model: Path) -> None:
+    path = tmp_path / "bytes.jsonl"
+    lines = [json.dumps(row).encode() for row in rows()]
+    lines[6] = b'{"question": "7?", "answer": "\x80\xfe"}'
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    seen = look(path, model)
+    assert numbers(seen, "damaged") == [7]
+    fixed = api.fix_rows(seen, [api.LeaveOut(rows=(1,)), api.SetCell(row=2, column="answer", value="half \ud800")])
+    written = (fixed.folder / "bytes.jsonl").read_bytes().split(b"\n")
+    assert written[6] == lines[6] and written[0] == b""
+    after = again(fixed, model)
+    assert [(after.original(row), row.code) for row in after.of_kind("damaged")] == [(2, "E205"), (7, "E205")]
+    removed = api.fix_rows(seen, [api.LeaveOut(rows=(7,), code="E205")])
+    assert "\ufffd" not in str(removed.changes[0].before) and removed.changes[0].after is None
+
+
 def test_a_typed_cell_is_text_where_text_was_and_json_elsewhere() -> None:
     assert api.typed_cell("[1]", "text", 1) == "[1]"
     assert api.typed_cell("1", None, 1) == "1"
