@@ -15,6 +15,14 @@ from tunewright.api.comparisons import (
     train_grid,
 )
 from tunewright.api.configs import config_rows, config_schema, explain, load, starter
+from tunewright.api.data_looks import (
+    ROLES,
+    changes_in,
+    data_account,
+    first_rows,
+    fix_rows,
+    look_at_rows,
+)
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, plan_export
 from tunewright.api.models import (
@@ -79,15 +87,26 @@ from tunewright.api.waiting_runs import (
     queue,
     start_queue,
 )
+from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
+    "ROLES",
     "Conversation",
+    "Cut",
+    "DataLook",
+    "DataLooks",
+    "LeaveOut",
+    "MapColumns",
+    "RowFix",
     "Sampling",
     "ServeOptions",
     "Served",
+    "SetCell",
+    "SetRow",
     "TrainedRun",
     "account",
     "answer_prompts",
@@ -98,6 +117,7 @@ __all__ = [
     "builtin_models",
     "calibrate",
     "cancel_in_queue",
+    "changes_in",
     "check_export",
     "check_page",
     "compare_runs",
@@ -107,6 +127,7 @@ __all__ = [
     "copy_adapter",
     "count_parameters",
     "curves",
+    "data_account",
     "data_check",
     "describe_data",
     "devices_named",
@@ -117,6 +138,9 @@ __all__ = [
     "explain",
     "export_formats",
     "fetch",
+    "first_rows",
+    "fix_rows",
+    "fixes_from",
     "follow",
     "go_on",
     "grid",
@@ -127,6 +151,7 @@ __all__ = [
     "load_for_training",
     "load_model",
     "log_lines",
+    "look_at_rows",
     "measure_prompted",
     "move_in_queue",
     "odd_numbers",
@@ -172,6 +197,7 @@ __all__ = [
     "train_loaded",
     "train_sweep",
     "trial_limit",
+    "typed_cell",
     "verify",
     "wait_for_stop",
     "write_file",

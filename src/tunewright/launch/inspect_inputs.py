@@ -14,6 +14,7 @@ from tunewright.data.files.readers import read_rows
 from tunewright.data.files.split_files import originals
 from tunewright.data.load_examples import ROWS_IN_MEMORY, data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
+from tunewright.data.tokenized.known_rows import KnownRows
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
@@ -22,7 +23,7 @@ from tunewright.data.validation import ValidatedData, raise_if_stopped, validate
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.inspection.data_info import DataInfo, SourceInfo
+from tunewright.inspection.data_info import DataInfo, FixedRowsInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
     is_idle,
@@ -40,6 +41,7 @@ from tunewright.planning.resolve import fitting_length
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 from tunewright.reporting import Reporter
 from tunewright.rundir.encoded_rows import EncodedRows
+from tunewright.rundir.fixed_data import fixed_rows
 from tunewright.security import command, home, spawn
 
 ROWS_LOOKED_AT = 100
@@ -82,8 +84,10 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
 
 
 @system_faults()
-def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, TextTokenizer]:
-    """All rows as this model would see them; bad rows are in the summary, not raised.
+def look_at_data(
+    run: RunConfig, *, reporter: Reporter, known: KnownRows | None = None
+) -> tuple[ValidatedData, TextTokenizer]:
+    """All rows as this model would see them; bad rows are in the summary, not raised. Rows that are `known` are not encoded again.
 
     Raises: every error of the model and of files that cannot be read; ConfigError E109 for a length the model does not have.
     """
@@ -91,7 +95,7 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
+        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter, known=known)
     return validated, tokenizer
 
 
@@ -108,7 +112,7 @@ def _check_files(run: RunConfig) -> None:
 
 
 def _look(
-    run: RunConfig, model: ModelInfo, *, reporter: Reporter
+    run: RunConfig, model: ModelInfo, *, reporter: Reporter, known: KnownRows | None = None
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
     """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
@@ -119,7 +123,9 @@ def _look(
     if problems := lacks_output(task, model):
         raise errors_of(problems)
     store = EncodedRows(originals_of(run.data))
-    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
+    loaded = load_examples(
+        run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter, reading=reporter
+    )
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     check = partial(
         validate_data,
@@ -132,6 +138,7 @@ def _look(
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         reporter=reporter,
         store=store,
+        known=known,
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
@@ -213,6 +220,7 @@ def data_info(
     answer_lengths: Mapping[str, int],
     is_single_turn: bool,
     holdout: float | str = 0.1,
+    fixed: FixedRowsInfo | None = None,
     warnings: Sequence[Problem] = (),
 ) -> DataInfo:
     """Facts from the data summary; lengths are those of the rows that were tokenized."""
@@ -237,6 +245,7 @@ def data_info(
         labels=tuple(summary.labels),
         problem_type=summary.problem_type,
         holdout=holdout,
+        fixed=fixed,
         warnings=tuple(problem.to_record() for problem in warnings),
         num_truncated=summary.counts["truncated"],
         train_blocks=round(summary.used * blocks.train / rows),
@@ -265,6 +274,7 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
+        fixed=fixed_rows([source.path for source in (*sides.train, sides.held_out) if source]),
         warnings=[
             problem for problem in validated.warnings if problem.code != "W201"
         ],  # the plan warns of its own length

@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunewright.errors import TunewrightError, error
 from tunewright.report import html_page
-from tunewright.studio import rendering
+from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
-from tunewright.studio.pages import run, runs
+from tunewright.studio.looking import Lookouts
+from tunewright.studio.pages import data, data_changes, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -33,6 +34,7 @@ class Studio:
     """What all requests of a server share; nothing of it is missed when the server is killed."""
 
     live: Live
+    lookouts: Lookouts = field(default_factory=Lookouts)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,11 +58,17 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *data.ROUTES,
+            *data_changes.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),
         ],
-        middleware=[Middleware(Speaking), Middleware(Guard, keys=keys), Middleware(_Catching)],
+        middleware=[
+            Middleware(Speaking),
+            Middleware(Guard, keys=keys, upload_paths=frozenset({"/data"}), max_upload=uploads.MAX_BYTES),
+            Middleware(_Catching),
+        ],
         exception_handlers={
             TunewrightError: _told,
             HTTPException: _not_served,
