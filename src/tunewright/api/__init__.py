@@ -4,6 +4,7 @@ Each subject has a module; this is the table of their public functions.
 """
 
 from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
+from tunewright.api.chats import Chat, Chats, Exchange
 from tunewright.api.comparisons import (
     check_page,
     compare_runs,
@@ -81,7 +82,10 @@ from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
+    "Chat",
+    "Chats",
     "Conversation",
+    "Exchange",
     "Sampling",
     "ServeOptions",
     "Served",
