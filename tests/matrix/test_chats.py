@@ -37,3 +37,17 @@ def test_a_chat_streams_is_ended_and_unloads(
     assert chat.state == "ready"
     chat.unload()
     assert chat.state == "away"
+
+
+def test_a_merge_in_the_background_is_compared_with_the_adapter(
+    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
+) -> None:
+    run = run_for(tiny_model("llama"), shop_rows, tmp_path / "run", **{"train.max_steps": 2})
+    work = api.begin_merge(run, api.new_work_id())
+    deadline = time.monotonic() + PATIENCE
+    while work.state == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    record = work.record()
+    assert work.state == "done", record.problems
+    assert record.figures["equal"] == record.figures["prompts"] > 0
+    assert (run.path / "merged" / "model.safetensors").stat().st_size < (record.bytes or 0)

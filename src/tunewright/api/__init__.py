@@ -3,6 +3,18 @@
 Each subject has a module; this is the table of their public functions.
 """
 
+from tunewright.api.background import (
+    begin_eject,
+    begin_export,
+    begin_fetch,
+    begin_merge,
+    export_target,
+    find_work,
+    is_work_id,
+    new_work_id,
+    stop_work,
+    works,
+)
 from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
 from tunewright.api.chats import Chat, Chats, Exchange
 from tunewright.api.comparisons import (
@@ -34,12 +46,16 @@ from tunewright.api.run_folders import (
     account,
     benchmark_lines,
     copy_adapter,
+    deployed,
     diagnose,
+    disk_use,
+    files_to_give,
     open_exactly,
     open_run,
     output_file,
     overview,
     remove,
+    remove_checkpoints,
     run_bytes,
     runs,
     summary,
@@ -49,7 +65,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import devices_named, doctor, environment, link
+from tunewright.api.system import bug_report, devices_named, doctor, environment, link, model_cards, remove_model
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -94,8 +110,13 @@ __all__ = [
     "answer_prompts",
     "answer_to_file",
     "begin",
+    "begin_eject",
+    "begin_export",
+    "begin_fetch",
+    "begin_merge",
     "begun_by_launcher",
     "benchmark_lines",
+    "bug_report",
     "calibrate",
     "cancel_in_queue",
     "check_export",
@@ -107,26 +128,34 @@ __all__ = [
     "copy_adapter",
     "count_parameters",
     "data_check",
+    "deployed",
     "describe_data",
     "devices_named",
     "diagnose",
+    "disk_use",
     "doctor",
     "enqueue",
     "environment",
     "explain",
     "export_formats",
+    "export_target",
     "fetch",
+    "files_to_give",
+    "find_work",
     "follow",
     "go_on",
     "grid",
     "grid_folder",
     "grid_settings",
+    "is_work_id",
     "link",
     "load",
     "load_for_training",
     "load_model",
     "measure_prompted",
+    "model_cards",
     "move_in_queue",
+    "new_work_id",
     "odd_numbers",
     "open_exactly",
     "open_run",
@@ -151,6 +180,8 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
+    "remove_checkpoints",
+    "remove_model",
     "resume",
     "run_bytes",
     "runs",
@@ -160,6 +191,7 @@ __all__ = [
     "stand_in_data",
     "start_queue",
     "starter",
+    "stop_work",
     "submit_job",
     "summary",
     "sweep",
@@ -171,6 +203,7 @@ __all__ = [
     "trial_limit",
     "verify",
     "wait_for_stop",
+    "works",
     "write_file",
     "write_job",
 ]

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from tunewright.api.run_handle import CHAT_TOKENS, Conversation, LabelledText, Speaker, TrainedRun
@@ -72,6 +73,11 @@ class Chat:
     _idle: threading.Timer | None = field(default=None, repr=False)
     _is_given_up: bool = field(default=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @cached_property
+    def system(self) -> str:
+        """The system turn of the training rows, which every conversation begins with; empty if they have none in common."""
+        return "".join(turn["content"] for turn in self.run.opening()) if TASKS[self.run.task].writes else ""
 
     @property
     def state(self) -> SessionState:
@@ -169,7 +175,7 @@ class Chat:
                 self.rss_bytes = self.run.load()
                 self.load_seconds = time.monotonic() - started
             if TASKS[self.run.task].writes:
-                self._talk = self._talk or Conversation(self.run)
+                self._talk = self._talk or Conversation(self.run, system=self.system or None)
                 self._talk.with_base, self._talk.max_new_tokens = exchange.with_base, max_new_tokens
                 self._talk.ask(exchange.question, on_text)
             else:

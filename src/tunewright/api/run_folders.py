@@ -9,11 +9,14 @@ from tunewright.diagnose.rules import Diagnosis
 from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
 from tunewright.report import benchmark_table, run_record, run_report
-from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
+from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_files, run_overview
+from tunewright.rundir import disk_use as disk
 from tunewright.rundir.checkpoints import MANIFEST
+from tunewright.rundir.disk_use import DiskUse
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
-from tunewright.rundir.records import BenchmarkRecord
+from tunewright.rundir.records import BenchmarkRecord, Proof
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_files import RunFile
 from tunewright.rundir.run_overview import RunOverview
 
 
@@ -47,6 +50,27 @@ def remove(run: RunDir) -> None:
 def run_bytes(run: RunDir) -> int:
     """Size of a run on disk in bytes."""
     return run_dir.folder_bytes(run.path)
+
+
+def disk_use(run: TrainedRun) -> DiskUse:
+    """What a run takes on the disk, and its checkpoints of that."""
+    return disk.disk_use(run.dir)
+
+
+def remove_checkpoints(run: TrainedRun) -> int:
+    """Remove a run's checkpoints; the bytes that are free now. Its adapter stays. Raises: TrainingError E505 while it is live."""
+    return disk.remove_checkpoints(run.dir)
+
+
+def files_to_give(run: TrainedRun) -> list[RunFile]:
+    """The files of a run that are given away by name, with size and digest: the adapter, its config, its plan."""
+    return run_files.run_files(run.dir)
+
+
+def deployed(run: TrainedRun) -> list[Proof]:
+    """What was deployed of a run and compared with it. Raises: TrainingError E525."""
+    record = run.dir.proofs()
+    return list(record.proofs.values()) if record else []
 
 
 def account(run: RunDir) -> run_record.RunRecord:

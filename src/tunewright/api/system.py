@@ -7,20 +7,21 @@ from tunewright.inspection import builtin_models, machine_info
 from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
+from tunewright.launch import builtin_folders, inspect_inputs
 from tunewright.launch import devices as placing
-from tunewright.launch import inspect_inputs
+from tunewright.launch.builtin_folders import ModelCard
 from tunewright.launch.devices import Device
 from tunewright.launch.measure_link import measure_link
 from tunewright.launch.resolve_model import hub_answers
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
-from tunewright.security import home
+from tunewright.security import home, printable, redact
 
 
-def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
-    """What this machine offers; its speed is measured if that was never done. The Hub is asked only with `online`."""
+def doctor(*, online: bool = False, measures: bool = True, reporter: Reporter = SILENT) -> Requirement:
+    """What this machine offers; its speed is measured if that was never done and `measures`. The Hub is asked only with `online`."""
     problems = too_old()
-    if not any(problem.code == "E803" for problem in problems):
+    if measures and not any(problem.code == "E803" for problem in problems):
         inspect_inputs.ensure_probe(reporter)
     models = {name: any((home() / "models").glob(f"{name}-*")) for name in builtin_models.BUNDLED}
     machine = machine_info.read_machine(Path.cwd())
@@ -57,3 +58,26 @@ def environment() -> dict[str, Any]:
         "versions": machine_info.versions(),
         "machine": machine.model_dump(mode="json"),
     }
+
+
+def bug_report() -> str:
+    """The same as a text to paste: nothing of rows, no path, no key."""
+    record = environment()
+    machine = {name: value for name, value in record["machine"].items() if name not in ("probe", "links")}
+    lines = [f"{name} {value}" for name, value in (*record["versions"].items(), *machine.items())]
+    if probe := record["machine"]["probe"]:
+        lines.append(f"device {probe['device']} {probe['device_name']} {probe['flops']}")
+    return printable(redact("\n".join(lines))) + "\n"
+
+
+def model_cards() -> list[ModelCard]:
+    """The built-in models: what fetching each would send, and what it takes here."""
+    return builtin_folders.cards()
+
+
+def remove_model(name: str) -> int:
+    """Remove a built-in model from this machine; the bytes that are free now.
+
+    Raises: ModelError E302; TrainingError E505 while a run on it is live, E517.
+    """
+    return builtin_folders.remove(name)
