@@ -8,15 +8,14 @@ from tunewright.diagnose import rules
 from tunewright.diagnose.rules import Diagnosis
 from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
-from tunewright.report import benchmark_table, run_record, run_report
-from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_files, run_overview
-from tunewright.rundir import disk_use as disk
+from tunewright.report import benchmark_table, loss_charts, run_record, run_report
+from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
 from tunewright.rundir.checkpoints import MANIFEST
-from tunewright.rundir.disk_use import DiskUse
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
-from tunewright.rundir.records import BenchmarkRecord, Proof
+from tunewright.rundir.record_reader import read_bytes
+from tunewright.rundir.records import BenchmarkRecord
 from tunewright.rundir.run_dir import RunDir
-from tunewright.rundir.run_files import RunFile
+from tunewright.rundir.run_history import RunHistory
 from tunewright.rundir.run_overview import RunOverview
 
 
@@ -52,30 +51,25 @@ def run_bytes(run: RunDir) -> int:
     return run_dir.folder_bytes(run.path)
 
 
-def disk_use(run: TrainedRun) -> DiskUse:
-    """What a run takes on the disk, and its checkpoints of that."""
-    return disk.disk_use(run.dir)
+def account(run: RunDir, history: RunHistory | None = None) -> run_record.RunRecord:
+    """Everything that a run's files hold: curves, scores, verdict; `history` is what its events told who followed them."""
+    return run_record.read(run, history)
 
 
-def remove_checkpoints(run: TrainedRun) -> int:
-    """Remove a run's checkpoints; the bytes that are free now. Its adapter stays. Raises: TrainingError E505 while it is live."""
-    return disk.remove_checkpoints(run.dir)
+def curves(record: run_record.RunRecord) -> dict[str, object]:
+    """The curves of a run for a plot, at most 2,000 points of each, as plain JSON with the words beside them."""
+    return loss_charts.curves(record)
 
 
-def files_to_give(run: TrainedRun) -> list[RunFile]:
-    """The files of a run that are given away by name, with size and digest: the adapter, its config, its plan."""
-    return run_files.run_files(run.dir)
+def log_lines(run: TrainedRun) -> list[str]:
+    """What the libraries printed. Raises: TrainingError E525 for a file that cannot be read."""
+    path = run.dir.file(file_names.LOG)
+    return read_bytes(path).decode("utf-8", "replace").splitlines() if path.is_file() else []
 
 
-def deployed(run: TrainedRun) -> list[Proof]:
-    """What was deployed of a run and compared with it. Raises: TrainingError E525."""
-    record = run.dir.proofs()
-    return list(record.proofs.values()) if record else []
-
-
-def account(run: RunDir) -> run_record.RunRecord:
-    """Everything that a run's files hold: curves, scores, verdict."""
-    return run_record.read(run)
+def report_text(run: TrainedRun) -> str:
+    """The report of a run as it is now, in the reader's language; nothing is written."""
+    return run_report.render(run_record.read(run.dir), diagnose(run.dir).findings)
 
 
 def summary(run: RunDir) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tunewright.inspection import builtin_models, machine_info
+from tunewright.inspection import machine_info
+from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
@@ -23,7 +24,7 @@ def doctor(*, online: bool = False, measures: bool = True, reporter: Reporter = 
     problems = too_old()
     if measures and not any(problem.code == "E803" for problem in problems):
         inspect_inputs.ensure_probe(reporter)
-    models = {name: any((home() / "models").glob(f"{name}-*")) for name in builtin_models.BUNDLED}
+    models = {name: any((home() / "models").glob(f"{name}-*")) for name in BUNDLED}
     machine = machine_info.read_machine(Path.cwd())
     versions = machine_info.versions()
     consequences = meanings(machine, versions, hub_answers() if online else None)

@@ -28,7 +28,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (),
     """A template with files of `static` in it, in this process's language."""
     style, script = _static(*styles), _static(*scripts)
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             lang=HTML_LANGUAGES[language()],
@@ -48,9 +48,10 @@ def is_ours(path: Path) -> bool:
 
 
 @cache
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """The templates of these folders and the report's, which know each other by their names."""
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader([*folders, HERE / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

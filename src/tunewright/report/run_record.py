@@ -197,15 +197,15 @@ class RunRecord:
         return self.history.clock.seconds
 
 
-def read(run: RunDir) -> RunRecord:
-    """Everything the files of a run tell."""
+def read(run: RunDir, history: RunHistory | None = None) -> RunRecord:
+    """Everything the files of a run tell; `history` is what its events told somebody who followed them."""
     return RunRecord(
         run=run,
         info=run.info(),
         state=run.state(),
         plan=run.plan(),
         summary=run.data_summary(),
-        history=read_history(run),
+        history=history or read_history(run),
     )
 
 
