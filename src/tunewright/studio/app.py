@@ -15,13 +15,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunewright import api
 from tunewright.errors import TunewrightError, error
 from tunewright.report import html_page
 from tunewright.studio import rendering
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
-from tunewright.studio.pages import run, runs
+from tunewright.studio.pages import chat, export, machine, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -32,6 +33,7 @@ class Studio:
     """What all requests of a server share; nothing of it is missed when the server is killed."""
 
     live: Live
+    chats: api.Chats = field(default_factory=api.Chats)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,6 +57,9 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *chat.ROUTES,
+            *export.ROUTES,
+            *machine.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),

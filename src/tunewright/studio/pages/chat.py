@@ -129,11 +129,11 @@ def _about(run: api.TrainedRun) -> dict[str, object]:
 
 ROUTES = [
     Route("/runs/{name}/chat", show),
-    Route("/runs/{name}/chat", rendering.posted(ask), methods=["POST"]),
+    Route("/runs/{name}/chat", rendering.posted(rendering.telling(ask)), methods=["POST"]),
     Route("/runs/{name}/chat/talk", talk),
     Route("/runs/{name}/chat/stream", stream),
     *(
-        Route(f"/runs/{{name}}/chat/{verb}", rendering.posted(partial(change, verb)), methods=["POST"])
+        Route(f"/runs/{{name}}/chat/{verb}", rendering.posted(rendering.telling(partial(change, verb))), methods=["POST"])
         for verb in ("load", "unload", "stop", "new")
     ),
 ]
