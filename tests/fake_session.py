@@ -52,8 +52,20 @@ def result(request: dict[str, Any]) -> dict[str, object]:
     if request["do"] == "label":
         row = request["inputs"][0]
         if "words" in row:
-            return {"labels": LABELS, "assigned": [["O"] * len(row["words"])], "probabilities": [], "numbers": [], "tokens": 3}
-        return {"labels": LABELS, "assigned": [["refund"]], "probabilities": [[0.1, 0.7, 0.2]], "numbers": [], "tokens": 3}
+            return {
+                "labels": LABELS,
+                "assigned": [["O"] * len(row["words"])],
+                "probabilities": [],
+                "numbers": [],
+                "tokens": 3,
+            }
+        return {
+            "labels": LABELS,
+            "assigned": [["refund"]],
+            "probabilities": [[0.1, 0.7, 0.2]],
+            "numbers": [],
+            "tokens": 3,
+        }
     text = words(request)
     return {"text": text, "prompt_tokens": 3, "completion_tokens": 2, "is_cut": False}
 

@@ -14,9 +14,7 @@ pytestmark = pytest.mark.processes
 PATIENCE = 60.0
 
 
-def test_a_chat_streams_is_ended_and_unloads(
-    tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
-) -> None:
+def test_a_chat_streams_is_ended_and_unloads(tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path) -> None:
     run = run_for(tiny_model("llama"), shop_rows, tmp_path / "run", **{"train.max_steps": 2})
     chat = api.Chat(run)
     exchange = chat.ask("two mugs to Oslo", with_base=True, max_new_tokens=6)

@@ -9,10 +9,10 @@ from tunewright.api.background import (
     begin_fetch,
     begin_merge,
     export_target,
-    find_work,
     is_work_id,
     new_work_id,
     stop_work,
+    usage,
     works,
 )
 from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
@@ -142,7 +142,6 @@ __all__ = [
     "export_target",
     "fetch",
     "files_to_give",
-    "find_work",
     "follow",
     "go_on",
     "grid",
@@ -204,6 +203,7 @@ __all__ = [
     "train_loaded",
     "train_sweep",
     "trial_limit",
+    "usage",
     "verify",
     "wait_for_stop",
     "works",

@@ -1,6 +1,7 @@
 """Exports and downloads by processes of their own, which go on when whoever began them is gone."""
 
 import secrets
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tunewright.inspection.builtin_models import BUNDLED, meant
 from tunewright.launch import begin_work
 from tunewright.rundir import background_work, file_names, output_targets
 from tunewright.rundir.background_work import BackgroundWork
+from tunewright.rundir.model_card import merged_loading_code
+from tunewright.rundir.run_dir import RunDir
 
 
 def new_work_id() -> str:
@@ -24,14 +27,10 @@ def is_work_id(text: str) -> bool:
     return bool(background_work.ID.fullmatch(text))
 
 
-def works() -> Sequence[BackgroundWork]:
-    """The work that is kept, the newest first. Raises: TrainingError E525."""
-    return background_work.listed()
-
-
-def find_work(work_id: str) -> BackgroundWork | None:
-    """The work of this id, if there is any."""
-    return background_work.find(work_id)
+def works(run: TrainedRun | None = None) -> Sequence[BackgroundWork]:
+    """The work that is kept for a run, or that is for none, the newest first. Raises: TrainingError E525."""
+    wanted = str(run.path.resolve()) if run else ""
+    return [work for work in background_work.listed() if work.record().run == wanted]
 
 
 def export_target(run: TrainedRun, to: str) -> Path:
@@ -55,7 +54,7 @@ def begin_export(
         raise errors_of(plan.problems)
     options = {"to": to, "as": plan.way} | ({"quant": plan.quant} if quant else {})
     what = " ".join(filter(None, (plan.row.title, plan.way, quant)))
-    return begin_work.begin("export", what, work_id, run=run.path, target=plan.target, options=options)
+    return begin_work.begin("export", what, work_id, run=run.path.resolve(), target=plan.target, options=options)
 
 
 def begin_merge(run: TrainedRun, work_id: str) -> BackgroundWork:
@@ -66,14 +65,14 @@ def begin_merge(run: TrainedRun, work_id: str) -> BackgroundWork:
     if known := background_work.find(work_id):
         return known
     _refuse_unfinished(run, "merge")
-    target = output_targets.output_folder(run.path / file_names.MERGED)
-    return begin_work.begin("merge", file_names.MERGED, work_id, run=run.path, target=target)
+    target = output_targets.output_folder(run.path.resolve() / file_names.MERGED)
+    return begin_work.begin("merge", file_names.MERGED, work_id, run=run.path.resolve(), target=target)
 
 
 def begin_eject(run: TrainedRun, work_id: str) -> BackgroundWork:
     """Begin to write the run as a plain script with its rows. Raises: TrainingError E542."""
     target = export_target(run, "script")
-    return begin_work.begin("eject", "train.py", work_id, run=run.path, target=target)
+    return begin_work.begin("eject", "train.py", work_id, run=run.path.resolve(), target=target)
 
 
 def begin_fetch(name: str, work_id: str) -> BackgroundWork:
@@ -88,6 +87,21 @@ def stop_work(work: BackgroundWork) -> None:
     """Ask work to end: nothing half done stays."""
     if work.state == "running":
         work.request_stop()
+
+
+def usage(work: BackgroundWork) -> str:
+    """What to paste to use what was made: a command, or lines of Python; empty for a download. Raises: TrainingError E525."""
+    record = work.record()
+    if record.command:
+        return record.command
+    if record.do == "merge":
+        return merged_loading_code(RunDir(Path(record.run)).plan(), record.target)
+    if record.do == "eject":
+        return shlex.join(["python", str(Path(record.target) / "train.py")])
+    if record.options.get("to") == "peft":
+        return shlex.join(["tunewright", "verify", record.target])
+    words = ["tunewright", "export", "check", record.target, "--run", Path(record.run).name]
+    return shlex.join(words) if record.do == "export" else ""
 
 
 def _refuse_unfinished(run: TrainedRun, verb: str) -> None:

@@ -211,12 +211,12 @@ class Chats:
 
     idle_seconds: float = IDLE_SECONDS
     limit_seconds: float = LIMIT_SECONDS
-    _chats: dict[Path, Chat] = field(default_factory=dict)
+    _chats: dict[tuple[Path, str], Chat] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, run: TrainedRun) -> Chat:
-        """The chat with a run, whose model is loaded when it is first needed."""
-        return self._chats.setdefault(run.path, Chat(run, self.idle_seconds, self.limit_seconds))
+        """The chat with a run, whose model is loaded when it is first needed. Raises: TrainingError E525."""
+        return self._chats.setdefault(_key(run), Chat(run, self.idle_seconds, self.limit_seconds))
 
     def load(self, run: TrainedRun) -> None:
         """Begin to load a run's model; another one's is unloaded. Raises: TrainingError E541 while any model works."""
@@ -236,6 +236,11 @@ class Chats:
             chat.end()
 
     def _others_give_way(self, run: TrainedRun) -> None:
-        for path, chat in list(self._chats.items()):
-            if path != run.path:
+        for key, chat in list(self._chats.items()):
+            if key != _key(run):
                 chat.unload()
+
+
+def _key(run: TrainedRun) -> tuple[Path, str]:
+    """Where a run is and which one: another may have been made in its place, and a copy has the same id."""
+    return run.path.resolve(), run.dir.info().id

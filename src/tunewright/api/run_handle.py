@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.prompts import shared_system
@@ -51,8 +51,6 @@ from tunewright.rundir.session_protocol import (
     MergeResult,
     PromptInput,
     Sampling,
-    TextInput,
-    WordsInput,
 )
 from tunewright.security import html_table
 
@@ -271,7 +269,9 @@ class TrainedRun:
         measured = history.clock.ended.get("load")
         planned = plan.time.parts.get("load") if plan.time else None
         seconds = measured / max(1, history.num_sessions) if measured else planned
-        return LoadingEstimate(plan.memory.phases.get("load", plan.memory.peak_bytes), seconds, is_measured=bool(measured))
+        return LoadingEstimate(
+            plan.memory.phases.get("load", plan.memory.peak_bytes), seconds, is_measured=bool(measured)
+        )
 
     def load(self) -> int:
         """Load the model if it is not loaded yet; the bytes that its process holds of the machine's memory."""
@@ -283,7 +283,7 @@ class TrainedRun:
         For runs that label. Raises: ModelError E324; TrainingError E506, E541.
         """
         self._warn_of_changed_base()
-        row = cast(TextInput | WordsInput, self.as_prompt(text))
+        row: Any = self.as_prompt(text)
         result = self.session().request(LabelRequest([row]), LabelResult)
         likeliest = sorted(
             zip(result.labels, result.probabilities[0], strict=False) if result.probabilities else (),
@@ -443,7 +443,10 @@ class Conversation:
                 max_new_tokens=self.max_new_tokens,
                 on_text=partial(on_text, who),
             )
-        self.turns = [*turns, {"role": "assistant", "content": answers["tuned"]}]  # a question without an answer is forgotten
+        self.turns = [
+            *turns,
+            {"role": "assistant", "content": answers["tuned"]},
+        ]  # a question without an answer is forgotten
         return answers
 
     def _opening(self) -> list[dict[str, str]]:

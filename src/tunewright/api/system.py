@@ -20,7 +20,7 @@ from tunewright.security import home, printable, redact
 
 
 def doctor(*, online: bool = False, measures: bool = True, reporter: Reporter = SILENT) -> Requirement:
-    """What this machine offers; its speed is measured if that was never done and `measures`. The Hub is asked only with `online`."""
+    """What this machine offers; with `measures` its speed is measured if that was never done, with `online` the Hub is asked."""
     problems = too_old()
     if measures and not any(problem.code == "E803" for problem in problems):
         inspect_inputs.ensure_probe(reporter)

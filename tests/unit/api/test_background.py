@@ -55,7 +55,7 @@ def test_a_form_that_is_sent_twice_begins_it_once(run: api.TrainedRun, held: lis
     assert first == second
     assert len(held) == 1
     assert first.state == "running"
-    assert [work.id for work in api.works()] == [work_id]
+    assert [work.id for work in api.works(run)] == [work_id]
 
 
 def test_one_thing_is_done_at_a_time(run: api.TrainedRun, held: list[int]) -> None:
@@ -75,7 +75,7 @@ def test_work_whose_process_is_gone_without_a_word_is_lost(run: api.TrainedRun, 
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 15, "G" * 16, "0" * 16])
 def test_nothing_but_an_id_finds_work(name: str) -> None:
-    assert api.find_work(name) is None
+    assert background_work.find(name) is None
 
 
 def test_only_built_in_models_are_fetched(held: list[int]) -> None:
@@ -131,7 +131,12 @@ def test_progress_and_the_outcome_are_in_its_record(
     ids=["ours", "disk", "unknown", "stopped"],
 )
 def test_why_it_ended_is_kept(
-    run: api.TrainedRun, held: list[int], monkeypatch: pytest.MonkeyPatch, fault: BaseException, state: str, codes: list[str]
+    run: api.TrainedRun,
+    held: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+    state: str,
+    codes: list[str],
 ) -> None:
     def behaviour(record: WorkRecord, reporter: Reporter) -> None:
         raise fault
@@ -144,6 +149,25 @@ def test_why_it_ended_is_kept(
     assert "abcdefghijkl" not in (work.folder / "work.json").read_text()
 
 
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"do": "export", "options": {"to": "gguf"}, "command": "llama-server -m x"}, "llama-server -m x"),
+        ({"do": "export", "options": {"to": "peft"}}, "tunewright verify '/a b'"),
+        ({"do": "export", "options": {"to": "ct2"}}, "tunewright export check '/a b' --run shop"),
+        ({"do": "eject"}, "python '/a b/train.py'"),
+        ({"do": "merge"}, 'AutoModelForCausalLM.from_pretrained("/a b")'),
+        ({"do": "fetch"}, ""),
+    ],
+)
+def test_what_was_made_comes_with_a_line_that_uses_it(
+    run: api.TrainedRun, held: list[int], fields: dict[str, Any], wanted: str
+) -> None:
+    work = api.begin_merge(run, api.new_work_id())
+    work.update(state="done", target="/a b", **fields)
+    assert wanted in api.usage(work) if wanted else api.usage(work) == ""
+
+
 def test_what_ended_long_ago_is_forgotten(
     run: api.TrainedRun, held: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +175,7 @@ def test_what_ended_long_ago_is_forgotten(
     for _number in range(4):
         api.begin_merge(run, api.new_work_id())
         end(held)
-    assert len(api.works()) == 3
+    assert len(api.works(run)) == 3
 
 
 @pytest.mark.processes
@@ -203,5 +227,3 @@ def test_a_bug_report_holds_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     text = api.bug_report()
     assert "tunewright" in text and "num_cpus" in text
     assert "x86_64" not in text
-
-

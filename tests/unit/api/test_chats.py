@@ -29,9 +29,7 @@ def starts(run: TrainedRun) -> int:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, facts: Callable[..., InspectedFacts], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TrainedRun]:
+def run(tmp_path: Path, facts: Callable[..., InspectedFacts], monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainedRun]:
     use_fake_sessions(monkeypatch)
     trained = finished_run(tmp_path / "shop", facts())
     yield trained
@@ -162,16 +160,14 @@ def test_of_all_chats_one_holds_its_model(
     slow = chats.ask(other, "slow", with_base=False)
     assert chats.of(run).state == "away"
     until(lambda: bool(slow.text("tuned")))
-    with pytest.raises(TrainingError, match="E541.*other"):
+    with pytest.raises(TrainingError, match=r"E541.*other"):
         chats.load(run)
     chats.close()
     slow.wait()
     assert chats.of(other).state == "away"
 
 
-@pytest.mark.parametrize(
-    ("task", "question"), [("seq_cls", "where is my money"), ("token_cls", "two mugs to Oslo")]
-)
+@pytest.mark.parametrize(("task", "question"), [("seq_cls", "where is my money"), ("token_cls", "two mugs to Oslo")])
 def test_labels_come_with_their_probabilities(
     tmp_path: Path, facts: Callable[..., InspectedFacts], monkeypatch: pytest.MonkeyPatch, task: str, question: str
 ) -> None:
@@ -195,7 +191,9 @@ def test_what_loading_takes_is_known_before_by_the_plan_and_then_by_the_run(run:
     assert planned.peak_bytes == run.plan.memory.phases["load"]
     assert not planned.is_measured
     assert planned.seconds == (run.plan.time.parts["load"] if run.plan.time else None)
-    line = '{"schema": 1, "seq": 0, "t": 1.0, "step": 0, "kind": "phase", "phase": "load", "state": "end", "seconds": 7.5}'
+    line = (
+        '{"schema": 1, "seq": 0, "t": 1.0, "step": 0, "kind": "phase", "phase": "load", "state": "end", "seconds": 7.5}'
+    )
     (run.path / EVENTS).write_text(line + "\n")
     assert (run.loading().seconds, run.loading().is_measured) == (7.5, True)
 

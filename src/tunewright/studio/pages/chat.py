@@ -2,6 +2,7 @@
 
 import shlex
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -97,7 +98,7 @@ def _answering(request: Request) -> api.TrainedRun:
     return run
 
 
-def _values(request: Request, run: api.TrainedRun) -> dict[str, object]:
+def _values(request: Request, run: api.TrainedRun) -> dict[str, Any]:
     """What was said and what the model does at the moment."""
     chat = _chats(request).of(run)
     return {
@@ -112,7 +113,7 @@ def _values(request: Request, run: api.TrainedRun) -> dict[str, object]:
     }
 
 
-def _about(run: api.TrainedRun) -> dict[str, object]:
+def _about(run: api.TrainedRun) -> dict[str, Any]:
     """What is known before anything is asked: the questions it was made for, what it shares its cores with."""
     columns = run.plan.facts.data.columns
     return {
@@ -133,7 +134,9 @@ ROUTES = [
     Route("/runs/{name}/chat/talk", talk),
     Route("/runs/{name}/chat/stream", stream),
     *(
-        Route(f"/runs/{{name}}/chat/{verb}", rendering.posted(rendering.telling(partial(change, verb))), methods=["POST"])
+        Route(
+            f"/runs/{{name}}/chat/{verb}", rendering.posted(rendering.telling(partial(change, verb))), methods=["POST"]
+        )
         for verb in ("load", "unload", "stop", "new")
     ),
 ]

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -12,7 +13,6 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.errors import TunewrightError
-from tunewright.report import formatting
 from tunewright.rundir.background_work import BackgroundWork
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
@@ -43,7 +43,7 @@ def show(request: Request) -> Response:
     )
 
 
-def _way(run: api.TrainedRun, to: str) -> dict[str, object]:
+def _way(run: api.TrainedRun, to: str) -> dict[str, Any]:
     """A format with what an export to it would write, or why it would be refused."""
     row = next(row for row in api.export_formats() if row.name == to)
     try:
@@ -55,21 +55,23 @@ def _way(run: api.TrainedRun, to: str) -> dict[str, object]:
 
 def _merged_bytes(run: api.TrainedRun) -> int | None:
     """About what a merged model takes; None where the method cannot be merged."""
-    planned = api.plan_export(run, "vllm", api.export_target(run, "vllm"), as_="merged") if run.adapter.is_dir() else None
+    planned = (
+        api.plan_export(run, "vllm", api.export_target(run, "vllm"), as_="merged") if run.adapter.is_dir() else None
+    )
     can_merge = planned is not None and all(problem.code != "E603" for problem in planned.problems)
     return planned.bytes if planned and can_merge else None
 
 
-def _work_values(run: api.TrainedRun) -> dict[str, object]:
-    return {"run": run, "name": run.name, "works": of_run(str(run.path)), "work_place": f"/runs/{run.name}/export"}
+def _work_values(run: api.TrainedRun) -> dict[str, Any]:
+    return {"run": run, "name": run.name, "works": shown_works(run), "work_place": f"/runs/{run.name}/export"}
 
 
-def of_run(path: str) -> list[dict[str, object]]:
-    """The last work of a run, or of none for the path "": what page and stream show of it."""
-    return [_shown(work) for work in api.works() if work.record().run == path][:SHOWN]
+def shown_works(run: api.TrainedRun | None = None) -> list[dict[str, Any]]:
+    """The last work of a run, or the last downloads: what page and stream show of it."""
+    return [_shown(work) for work in api.works(run)[:SHOWN]]
 
 
-def _shown(work: BackgroundWork) -> dict[str, object]:
+def _shown(work: BackgroundWork) -> dict[str, Any]:
     record = work.record()
     return {
         "id": work.id,
@@ -77,19 +79,11 @@ def _shown(work: BackgroundWork) -> dict[str, object]:
         "state": work.state,
         "proof": api.proof_lines(record.proof) if record.proof else None,
         "failure": api.proof_failure(record.proof) if record.proof else None,
-        "use": record.command or _use(record.do, record.target),
+        "use": api.usage(work) if work.state == "done" else "",
     }
 
 
-def _use(do: str, target: str) -> str:
-    """What to do with what was written, where no engine starts on it."""
-    if do == "eject":
-        return shlex.join(["python", f"{target}/train.py"])
-    code = f"from transformers import AutoModelForCausalLM\nmodel = AutoModelForCausalLM.from_pretrained({target!r})"
-    return {"merge": code, "export": shlex.join(["tunewright", "export", "check", target])}.get(do, "")
-
-
-def work_stream(works: Callable[[Request], Mapping[str, object]], request: Request) -> Response:
+def work_stream(works: Callable[[Request], Mapping[str, Any]], request: Request) -> Response:
     """The work of a page whenever it changes, until none of it runs."""
 
     def look() -> tuple[str, str]:
@@ -110,7 +104,7 @@ def is_running(works: object) -> bool:
     return any(work["state"] == "running" for work in works)
 
 
-def _works(request: Request) -> Mapping[str, object]:
+def _works(request: Request) -> Mapping[str, Any]:
     return _work_values(run_rows.run_named(request.path_params["name"]))
 
 
@@ -139,11 +133,16 @@ def begin(request: Request, form: FormData) -> Response:
 def stop(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/export/stop`: end work of this run; nothing half done stays."""
     run = run_rows.run_named(request.path_params["name"])
-    work = api.find_work(rendering.text_of(form, "work"))
-    if work is None or work.record().run != str(run.path):
+    stop_listed(api.works(run), rendering.text_of(form, "work"))
+    return _changed(request, run)
+
+
+def stop_listed(works: Sequence[BackgroundWork], work_id: str) -> None:
+    """End one of these. Raises: HTTPException 404 for the id of another."""
+    work = next((work for work in works if work.id == work_id), None)
+    if work is None:
         raise HTTPException(404)
     api.stop_work(work)
-    return _changed(request, run)
 
 
 def _changed(request: Request, run: api.TrainedRun) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
-from tunewright.studio.pages.export import of_run, work_stream
+from tunewright.studio.pages.export import shown_works, stop_listed, work_stream
 
 PLACE = "/machine"
 
@@ -32,8 +33,8 @@ def show(request: Request) -> Response:
     )
 
 
-def _works(_request: Request) -> Mapping[str, object]:
-    return {"works": of_run(""), "work_place": PLACE}
+def _works(_request: Request) -> Mapping[str, Any]:
+    return {"works": shown_works(), "work_place": PLACE}
 
 
 def status(request: Request) -> Response:
@@ -52,10 +53,7 @@ def fetch(request: Request, form: FormData) -> Response:
 
 def stop(request: Request, form: FormData) -> Response:
     """`POST /machine/stop`: end a download."""
-    work = api.find_work(rendering.text_of(form, "work"))
-    if work is None or work.record().run:
-        raise HTTPException(404)
-    api.stop_work(work)
+    stop_listed(api.works(), rendering.text_of(form, "work"))
     return _changed(request)
 
 
