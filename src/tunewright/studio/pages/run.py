@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -34,7 +35,7 @@ def show(request: Request) -> Response:
     return rendering.page("run.html.j2", request, **values, log=_log(run, ""))
 
 
-def _values(watch: Watch) -> dict[str, object]:
+def _values(watch: Watch) -> dict[str, Any]:
     """What the page shows of a run now."""
     run, plan = watch.run, watch.run.plan
     state = run.state
