@@ -177,7 +177,10 @@ class Chat:
             if TASKS[self.run.task].writes:
                 self._talk = self._talk or Conversation(self.run, system=self.system or None)
                 self._talk.with_base, self._talk.max_new_tokens = exchange.with_base, max_new_tokens
+                before = self._talk.turns
                 self._talk.ask(exchange.question, on_text)
+                if not exchange.text("tuned"):  # ended before it began to answer
+                    self._talk.turns = before
             else:
                 exchange.labelled = self.run.labels(exchange.question)
         except TunewrightError as fault:

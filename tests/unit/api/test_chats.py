@@ -90,6 +90,15 @@ def test_an_answer_is_ended_from_another_thread_and_what_there_is_of_it_stays(ch
     assert starts(chat.run) == 1
 
 
+def test_an_answer_that_was_ended_before_it_began_is_not_remembered(chat: Chat) -> None:
+    slow = chat.ask("slow", with_base=True)
+    until(lambda: bool(slow.text("base")))
+    slow.is_cancelled = True
+    slow.wait()
+    remembered = chat._talk.turns if chat._talk else []
+    assert bool(slow.text("tuned")) == ("slow" in [turn["content"] for turn in remembered])
+
+
 def test_a_model_that_is_being_loaded_is_given_up(chat: Chat) -> None:
     (chat.run.path / "long-load").touch()
     chat.load()
