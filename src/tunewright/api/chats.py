@@ -1,5 +1,6 @@
 """Chats of a server: questions that a thread has answered while pages come and go, by one loaded model at a time."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from tunewright.api.run_handle import CHAT_TOKENS, Conversation, LabelledText, S
 from tunewright.config.tasks import TASKS
 from tunewright.errors import Problem, TunewrightError, error
 from tunewright.launch.session_client import SessionState
+
+logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 600.0
 LIMIT_SECONDS = 300.0
@@ -152,8 +155,8 @@ class Chat:
         try:
             self.rss_bytes = self.run.load()
             self.load_seconds = time.monotonic() - started
-        except TunewrightError as fault:
-            self.load_problems = () if self._is_given_up else fault.problems
+        except Exception as fault:
+            self.load_problems = () if self._is_given_up else _problems(fault)
         self._wait_idly()
 
     def _answer(self, exchange: Exchange, max_new_tokens: int) -> None:
@@ -183,9 +186,9 @@ class Chat:
                     self._talk.turns = before
             else:
                 exchange.labelled = self.run.labels(exchange.question)
-        except TunewrightError as fault:
+        except Exception as fault:
             exchange.is_late |= time.monotonic() - started > self.limit_seconds
-            exchange.problems = () if exchange.is_cancelled else fault.problems
+            exchange.problems = () if exchange.is_cancelled else _problems(fault)
         finally:
             overdue.cancel()
             self._wait_idly()
@@ -242,6 +245,14 @@ class Chats:
         for key, chat in list(self._chats.items()):
             if key != _key(run):
                 chat.unload()
+
+
+def _problems(fault: Exception) -> tuple[Problem, ...]:
+    """What a thread failed of, for the page: behind it there is nobody to raise it to."""
+    if isinstance(fault, TunewrightError):
+        return fault.problems
+    logger.exception("a chat failed", exc_info=fault)
+    return error("E802", reason=f"{type(fault).__name__}: {fault}").problems
 
 
 def _key(run: TrainedRun) -> tuple[Path, str]:

@@ -103,6 +103,8 @@ class SessionClient:
             process.stdin.write(request.to_line() + "\n")
             process.stdin.flush()
         for line in process.stdout:
+            if not line.endswith("\n"):  # it was ended while it wrote
+                break
             reply = read_reply(line)
             if isinstance(reply, ProgressReply):
                 reporter.progress(reply.done, reply.total)

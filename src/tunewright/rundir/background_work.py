@@ -4,6 +4,7 @@ Whoever asked for it may go; what became of it is in work.json. Its process hold
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tunewright.config.stored_record import Count, Number, Stamp, StoredRecord
+from tunewright.errors import TrainingError
 from tunewright.rundir import atomic_io, file_names, run_lock
 from tunewright.rundir.record_reader import read_object
 from tunewright.rundir.records import Proof, StoredProblem
@@ -115,10 +117,13 @@ def find(work_id: str) -> BackgroundWork | None:
 
 
 def listed() -> list[BackgroundWork]:
-    """All that is kept, the newest first."""
-    folders = root().iterdir() if root().is_dir() else ()
-    works = [work for folder in folders if (work := find(folder.name))]
-    return sorted(works, key=lambda work: work.record().created, reverse=True)
+    """All that is kept, the newest first; what cannot be read is passed over, as its result lies elsewhere."""
+    found = []
+    for folder in root().iterdir() if root().is_dir() else ():
+        work = find(folder.name)
+        with suppress(TrainingError):
+            found += [(work.record().created, work)] if work else []
+    return [work for _created, work in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def running() -> list[BackgroundWork]:

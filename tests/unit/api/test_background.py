@@ -1,6 +1,7 @@
 """Work by processes of its own: begun once, one at a time, stopped, lost, and what became of it is in files."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sessions import finished_run
+from tests.sessions import finished_run, use_fake_sessions
 from tests.unit.planning.conftest import facts
 from tunewright import api
 from tunewright.errors import TunewrightError, error
@@ -166,6 +167,34 @@ def test_what_was_made_comes_with_a_line_that_uses_it(
     work = api.begin_merge(run, api.new_work_id())
     work.update(state="done", target="/a b", **fields)
     assert wanted in api.usage(work) if wanted else api.usage(work) == ""
+
+
+def test_a_stop_ends_the_process_that_holds_the_model(
+    run: api.TrainedRun, held: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_sessions(monkeypatch)
+    (run.path / "long-load").touch()
+    work = api.begin_merge(run, api.new_work_id())
+
+    def stop_when_it_loads() -> None:
+        while not (run.path / "starts").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, background_worker._stop)
+    threading.Thread(target=stop_when_it_loads, daemon=True).start()
+    perform(work)
+    signal.signal(signal.SIGTERM, before)
+    assert work.state == "stopped"
+    assert not (run.path / "merged").exists()
+
+
+def test_work_that_cannot_be_read_hides_no_other(run: api.TrainedRun, held: list[int]) -> None:
+    first = api.begin_merge(run, api.new_work_id())
+    end(held)
+    second = api.begin_merge(run, api.new_work_id())
+    (first.folder / "work.json").write_text("{")
+    assert api.works(run) == [second]
 
 
 def test_what_ended_long_ago_is_forgotten(

@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,10 +56,21 @@ class WorkReporter:
         self.work.update(note=redact(text), done=0, total=0)
 
 
+@contextmanager
+def _session(run: RunDir) -> Iterator[SessionClient]:
+    """The process that holds the model; who stops does not wait for what it does."""
+    with SessionClient(run, module=SESSION) as session:
+        try:
+            yield session
+        except StoppedError:
+            session.end()
+            raise
+
+
 def export(record: WorkRecord, reporter: Reporter) -> Outcome:
     """The run in another engine's format, compared with the run where an engine for it is here."""
     run = RunDir(Path(record.run))
-    with SessionClient(run, module=SESSION) as session:
+    with _session(run) as session:
         result = export_run.export(
             run, session, record.options["to"], record.target,
             as_=record.options.get("as"), quant=record.options.get("quant"), reporter=reporter,
@@ -77,7 +89,7 @@ def merge(record: WorkRecord, reporter: Reporter) -> Outcome:
     plan = run.plan()
     num_bytes = stored_bytes(plan.facts.model, plan.run.model.precision, "none")
     output_targets.output_folder(record.target, num_bytes=num_bytes)
-    with SessionClient(run, module=SESSION) as session:
+    with _session(run) as session:
         result = session.request(MergeRequest(record.target), MergeResult, reporter)
     figures = {"prompts": result.prompts, "equal": result.equal, "max_logit_difference": result.max_logit_difference}
     return {"target": result.path, "bytes": result.bytes, "figures": {name: float(n) for name, n in figures.items()}}
@@ -131,7 +143,10 @@ def main() -> None:
     run_lock.own(work.folder)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_await_request, args=(work,), daemon=True).start()
-    perform(work)
+    try:
+        perform(work)
+    except StoppedError:  # between two things
+        work.update(state="stopped", note="")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(os.getpgid(0), signal.SIGTERM)  # a converter that was left half way
 
