@@ -73,7 +73,7 @@ def begun(browser: TestClient, question: str) -> api.Exchange:
     """A question whose answer has begun to come."""
     assert browser.post(CHAT, data={"question": question}, headers=HTMX).status_code == 200
     exchange = chats_of(browser).of(api.open_run("shop")).exchanges[-1]
-    until(lambda: bool(exchange.pieces))
+    until(lambda: bool(exchange.text("tuned")))
     return exchange
 
 
