@@ -3,7 +3,20 @@
 Each subject has a module; this is the table of their public functions.
 """
 
+from tunewright.api.background import (
+    begin_eject,
+    begin_export,
+    begin_fetch,
+    begin_merge,
+    export_target,
+    is_work_id,
+    new_work_id,
+    stop_work,
+    usage,
+    works,
+)
 from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
+from tunewright.api.chats import Chat, Chats, Exchange
 from tunewright.api.comparisons import (
     check_page,
     compare_runs,
@@ -37,6 +50,7 @@ from tunewright.api.models import (
     stand_in_data,
 )
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
+from tunewright.api.run_disk import deployed, disk_use, files_to_give, remove_checkpoints
 from tunewright.api.run_folders import (
     account,
     benchmark_lines,
@@ -59,7 +73,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import builtin_models, devices_named, doctor, environment, link
+from tunewright.api.system import bug_report, devices_named, doctor, environment, link, model_cards, remove_model
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -95,10 +109,13 @@ from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "ROLES",
+    "Chat",
+    "Chats",
     "Conversation",
     "Cut",
     "DataLook",
     "DataLooks",
+    "Exchange",
     "LeaveOut",
     "MapColumns",
     "RowFix",
@@ -112,9 +129,13 @@ __all__ = [
     "answer_prompts",
     "answer_to_file",
     "begin",
+    "begin_eject",
+    "begin_export",
+    "begin_fetch",
+    "begin_merge",
     "begun_by_launcher",
     "benchmark_lines",
-    "builtin_models",
+    "bug_report",
     "calibrate",
     "cancel_in_queue",
     "changes_in",
@@ -129,15 +150,19 @@ __all__ = [
     "curves",
     "data_account",
     "data_check",
+    "deployed",
     "describe_data",
     "devices_named",
     "diagnose",
+    "disk_use",
     "doctor",
     "enqueue",
     "environment",
     "explain",
     "export_formats",
+    "export_target",
     "fetch",
+    "files_to_give",
     "first_rows",
     "fix_rows",
     "fixes_from",
@@ -146,6 +171,7 @@ __all__ = [
     "grid",
     "grid_folder",
     "grid_settings",
+    "is_work_id",
     "link",
     "load",
     "load_for_training",
@@ -153,7 +179,9 @@ __all__ = [
     "log_lines",
     "look_at_rows",
     "measure_prompted",
+    "model_cards",
     "move_in_queue",
+    "new_work_id",
     "odd_numbers",
     "open_exactly",
     "open_run",
@@ -178,6 +206,8 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
+    "remove_checkpoints",
+    "remove_model",
     "report_text",
     "resume",
     "run_bytes",
@@ -188,6 +218,7 @@ __all__ = [
     "stand_in_data",
     "start_queue",
     "starter",
+    "stop_work",
     "submit_job",
     "summary",
     "sweep",
@@ -198,8 +229,10 @@ __all__ = [
     "train_sweep",
     "trial_limit",
     "typed_cell",
+    "usage",
     "verify",
     "wait_for_stop",
+    "works",
     "write_file",
     "write_job",
 ]

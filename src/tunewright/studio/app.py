@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunewright import api
 from tunewright.errors import TunewrightError, error
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
@@ -23,7 +24,7 @@ from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
 from tunewright.studio.looking import Lookouts
-from tunewright.studio.pages import data, data_changes, run, runs
+from tunewright.studio.pages import chat, data, data_changes, export, machine, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -35,6 +36,7 @@ class Studio:
 
     live: Live
     lookouts: Lookouts = field(default_factory=Lookouts)
+    chats: api.Chats = field(default_factory=api.Chats)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,6 +62,9 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
             *run.ROUTES,
             *data.ROUTES,
             *data_changes.ROUTES,
+            *chat.ROUTES,
+            *export.ROUTES,
+            *machine.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),
