@@ -8,7 +8,7 @@ from tunewright.config.dotted_paths import value_at
 from tunewright.config.load_config import LoadedConfig, patch
 from tunewright.config.methods import virtual_tokens
 from tunewright.config.run_config import RunConfig
-from tunewright.errors import system_faults
+from tunewright.errors import DataError, Problem, system_faults
 from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import BlockShape
 from tunewright.inspection.model_info import ModelInfo
@@ -40,7 +40,7 @@ class Planner:
     method, rank or batch, is planned on the facts that are held. Free memory and disk are read each time.
     """
 
-    _held: dict[Hashable, _Seen] = field(default_factory=dict, init=False, repr=False)
+    _held: dict[Hashable, _Seen | tuple[Problem, ...]] = field(default_factory=dict, init=False, repr=False)
     _measured: set[tuple[int, BlockShape]] = field(default_factory=set, init=False, repr=False)
 
     @system_faults()
@@ -70,17 +70,29 @@ class Planner:
         return plan_on(run, facts, loaded.origins, seen.choices, device=device, with_alternatives=with_alternatives)
 
     def _look(self, run: RunConfig, reporter: Reporter) -> _Seen:
-        """The facts of this run's model and rows, which become the newest of those that are held."""
+        """The facts of this run's model and rows, which become the newest of those that are held. Raises: as `inspect`.
+
+        What is wrong with rows of this machine is held, too, as they stay wrong until their files or the settings change.
+        """
         key = _rests_on(run)
-        seen = self._held.pop(key, None)
-        if seen is None:
-            inputs = inspect(run, reporter=reporter, is_measured=False)
-            settled = {path: value_at(inputs.run, path) for path in SEEN_IN_DATA}
-            seen = _Seen(inputs.facts.model, inputs.facts.data, settled, inputs.choices)
+        seen = self._held.pop(key, None) or _inspected(run, reporter)
         self._held[key] = seen
         for oldest in list(self._held)[:-MOST_HELD]:
-            del self._held[oldest]
-        return seen
+            self._held.pop(oldest, None)  # another thread may have been here
+        if isinstance(seen, _Seen):
+            return seen
+        raise DataError(seen)
+
+
+def _inspected(run: RunConfig, reporter: Reporter) -> _Seen | tuple[Problem, ...]:
+    try:
+        inputs = inspect(run, reporter=reporter, is_measured=False)
+    except DataError as fault:
+        if originals_of(run.data):
+            return fault.problems
+        raise
+    settled = {path: value_at(inputs.run, path) for path in SEEN_IN_DATA}
+    return _Seen(inputs.facts.model, inputs.facts.data, settled, inputs.choices)
 
 
 def _rests_on(run: RunConfig) -> Hashable:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tunewright import api
-from tunewright.errors import ConfigError, TrainingError, TunewrightError
+from tunewright.errors import ConfigError, DataError, TrainingError, TunewrightError
 from tunewright.inspection import machine_info
 from tunewright.launch import inspect_inputs
 from tunewright.launch import planner as planner_module
@@ -135,6 +135,19 @@ def test_a_file_that_was_changed_is_looked_at_anew(model: Path, rows: Path, look
     (model / "tokenizer_config.json").write_text((model / "tokenizer_config.json").read_text() + "\n")
     planner.plan(base)
     assert len(looks) == 3
+
+
+def test_rows_that_are_wrong_are_not_read_again_until_they_are_mended(
+    model: Path, rows: Path, looks: list[Any]
+) -> None:
+    planner, base = api.Planner(), api.load(named={"model.name": str(model), "data.train": str(rows)})
+    rows.write_text(rows.read_text() + "broken\n")
+    for rank in (2, 4):
+        with pytest.raises(DataError, match="E216"):
+            planner.plan(api.changed(base, {"peft.r": rank}))
+    assert len(looks) == 1
+    rows.write_text(rows.read_text().removesuffix("broken\n"))
+    assert planner.plan(base).fits and len(looks) == 2
 
 
 def test_what_is_held_does_not_grow_without_end(model: Path, rows: Path, looks: list[Any]) -> None:
