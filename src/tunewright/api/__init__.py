@@ -73,7 +73,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import bug_report, devices_named, doctor, environment, link, model_cards, remove_model
+from tunewright.api.system import bug_report, builtin_models, devices_named, doctor, environment, link, remove_model
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -101,10 +101,28 @@ from tunewright.api.waiting_runs import (
     queue,
     start_queue,
 )
+from tunewright.api.what_if import (
+    apply_remedy,
+    as_text,
+    belongs,
+    can_go_on_with,
+    changed,
+    command,
+    command_for,
+    flags,
+    option_of,
+    option_rows,
+    rank_path,
+    remedied,
+    settings_in,
+    settings_of,
+)
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.launch.builtin_folders import ModelCard
 from tunewright.launch.data_looks import DataLook, DataLooks
+from tunewright.launch.planner import Planner
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
@@ -118,6 +136,8 @@ __all__ = [
     "Exchange",
     "LeaveOut",
     "MapColumns",
+    "ModelCard",
+    "Planner",
     "RowFix",
     "Sampling",
     "ServeOptions",
@@ -128,19 +148,27 @@ __all__ = [
     "account",
     "answer_prompts",
     "answer_to_file",
+    "apply_remedy",
+    "as_text",
     "begin",
     "begin_eject",
     "begin_export",
     "begin_fetch",
     "begin_merge",
     "begun_by_launcher",
+    "belongs",
     "benchmark_lines",
     "bug_report",
+    "builtin_models",
     "calibrate",
+    "can_go_on_with",
     "cancel_in_queue",
+    "changed",
     "changes_in",
     "check_export",
     "check_page",
+    "command",
+    "command_for",
     "compare_runs",
     "config_rows",
     "config_schema",
@@ -166,6 +194,7 @@ __all__ = [
     "first_rows",
     "fix_rows",
     "fixes_from",
+    "flags",
     "follow",
     "go_on",
     "grid",
@@ -179,7 +208,6 @@ __all__ = [
     "log_lines",
     "look_at_rows",
     "measure_prompted",
-    "model_cards",
     "move_in_queue",
     "new_work_id",
     "odd_numbers",
@@ -187,6 +215,8 @@ __all__ = [
     "open_run",
     "open_server",
     "open_sweep",
+    "option_of",
+    "option_rows",
     "output_file",
     "overview",
     "pause_queue",
@@ -205,6 +235,8 @@ __all__ = [
     "queue",
     "quickstart",
     "quickstart_request",
+    "rank_path",
+    "remedied",
     "remove",
     "remove_checkpoints",
     "remove_model",
@@ -215,6 +247,8 @@ __all__ = [
     "search_axis",
     "serve",
     "serve_checked",
+    "settings_in",
+    "settings_of",
     "stand_in_data",
     "start_queue",
     "starter",

@@ -71,9 +71,9 @@ def bug_report() -> str:
     return printable(redact("\n".join(lines))) + "\n"
 
 
-def model_cards() -> list[ModelCard]:
-    """The built-in models: what fetching each would send, and what it takes here."""
-    return builtin_folders.cards()
+def builtin_models() -> dict[str, ModelCard]:
+    """The built-in models by name: what fetching each would send, and what it takes here."""
+    return {card.model.name: card for card in builtin_folders.cards()}
 
 
 def remove_model(name: str) -> int:

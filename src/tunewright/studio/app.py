@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunewright import api
+from tunewright.api import Planner
 from tunewright.errors import TunewrightError, error
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
@@ -24,7 +25,7 @@ from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
 from tunewright.studio.looking import Lookouts
-from tunewright.studio.pages import chat, data, data_changes, export, machine, run, runs
+from tunewright.studio.pages import chat, data, data_changes, export, findings, machine, plan, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -37,6 +38,7 @@ class Studio:
     live: Live
     lookouts: Lookouts = field(default_factory=Lookouts)
     chats: api.Chats = field(default_factory=api.Chats)
+    planner: Planner = field(default_factory=Planner)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -65,6 +67,8 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
             *chat.ROUTES,
             *export.ROUTES,
             *machine.ROUTES,
+            *findings.ROUTES,
+            *plan.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),

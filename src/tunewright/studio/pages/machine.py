@@ -27,7 +27,7 @@ def show(request: Request) -> Response:
         request,
         **_works(request),
         machine=api.doctor(measures=False),
-        cards=api.model_cards(),
+        cards=list(api.builtin_models().values()),
         uses=[(use, api.TrainedRun(use.run).state) for use in uses],
         report=api.bug_report(),
     )
@@ -60,7 +60,7 @@ def stop(request: Request, form: FormData) -> Response:
 def remove_model(request: Request, form: FormData) -> Response:
     """`POST /machine/remove`: asks with its size first, then removes a built-in model."""
     name = rendering.text_of(form, "model")
-    card = next((card for card in api.model_cards() if card.model.name == name and card.is_here), None)
+    card = next((card for card in api.builtin_models().values() if card.model.name == name and card.is_here), None)
     if card is None:
         raise HTTPException(404)
     if rendering.text_of(form, "sure") != "yes":
