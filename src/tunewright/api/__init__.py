@@ -28,6 +28,7 @@ from tunewright.api.models import (
     put_adapter,
     stand_in_data,
 )
+from tunewright.api.pages import page_environment, page_files, report_sections
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_folders import (
     account,
@@ -130,6 +131,8 @@ __all__ = [
     "open_sweep",
     "output_file",
     "overview",
+    "page_environment",
+    "page_files",
     "pause_queue",
     "peft_config",
     "plan",
@@ -147,6 +150,7 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
+    "report_sections",
     "resume",
     "run_bytes",
     "runs",

@@ -18,6 +18,7 @@ from tunewright.report import formatting, sample_pairs
 from tunewright.security import in_page
 
 HERE = Path(__file__).parent
+STATIC = HERE / "static"
 MARK = b'<meta name="generator" content="Tunewright">'  # templates/base.html.j2
 MARK_WITHIN = 4096
 POLICY = "default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
@@ -28,7 +29,7 @@ def render(template: str, *, styles: Sequence[str], scripts: Sequence[str] = (),
     """A template with files of `static` in it, in this process's language."""
     style, script = _static(*styles), _static(*scripts)
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             lang=HTML_LANGUAGES[language()],
@@ -48,9 +49,10 @@ def is_ours(path: Path) -> bool:
 
 
 @cache
-def _environment() -> Environment:
+def environment(*folders: Path) -> Environment:
+    """Templates of these folders, then those of the report, its sections among them; what they write of data stays text."""
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader([*folders, HERE / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -66,7 +68,7 @@ def _environment() -> Environment:
 @cache
 def _static(*names: str) -> str:
     """Files of ours as one text; a licence becomes a comment."""
-    texts = {name: (HERE / "static" / name).read_text(encoding="utf-8").strip() for name in names}
+    texts = {name: (STATIC / name).read_text(encoding="utf-8").strip() for name in names}
     return "\n".join(f"/*\n{text}\n*/" if name.startswith("LICENSE") else text for name, text in texts.items())
 
 
