@@ -15,7 +15,10 @@ class Reporter(Protocol):
         """So much of the work is done, in units of the caller's choice; called often."""
 
     def note(self, text: str) -> None:
-        """Something decided or measured that a person wants to know, or a step that takes a moment."""
+        """Something decided or measured that a person wants to know, or a step that takes a moment.
+
+        What a worker may say is an `i18n.Phrase`: it is read in another process, in a language of its own.
+        """
 
 
 class SilentReporter:

@@ -24,6 +24,7 @@ from tunewright.rundir.run_dir import RunDir
 STYLES = ("uPlot.min.css", "report.css", "chart.css")
 SCRIPTS = ("LICENSE.uPlot", "uPlot.iife.min.js", "report.js")
 
+
 def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = None) -> Path:
     """The path of the report, written to the run's folder or to `path`, in this process's language.
 
