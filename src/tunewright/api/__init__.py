@@ -28,7 +28,16 @@ from tunewright.api.models import (
     put_adapter,
     stand_in_data,
 )
-from tunewright.api.pages import page_environment, page_files, report_sections
+from tunewright.api.pages import (
+    answer,
+    answer_file,
+    answers,
+    comparison_sections,
+    page_environment,
+    page_files,
+    report_page,
+    report_sections,
+)
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_folders import (
     account,
@@ -79,17 +88,22 @@ from tunewright.api.waiting_runs import (
 )
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.report.answer_table import AnswerFilter
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
+    "AnswerFilter",
     "Conversation",
     "Sampling",
     "ServeOptions",
     "Served",
     "TrainedRun",
     "account",
+    "answer",
+    "answer_file",
     "answer_prompts",
     "answer_to_file",
+    "answers",
     "begin",
     "begun_by_launcher",
     "benchmark_lines",
@@ -98,6 +112,7 @@ __all__ = [
     "check_export",
     "check_page",
     "compare_runs",
+    "comparison_sections",
     "config_rows",
     "config_schema",
     "continue_text",
@@ -150,6 +165,7 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
+    "report_page",
     "report_sections",
     "resume",
     "run_bytes",

@@ -188,10 +188,7 @@ class Comparison:
     @cached_property
     def differing(self) -> dict[str, list[Any]]:
         """Keys of the config, as it was resolved, that differ between the candidates, with the value of each."""
-        flat = [_flat(candidate.records[0]) for candidate in self.tuned]
-        keys = dict.fromkeys(key for values in flat for key in values)
-        columns = {key: [values.get(key) for values in flat] for key in keys}
-        return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
+        return differing_settings([candidate.records[0] for candidate in self.tuned])
 
 
 def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
@@ -344,6 +341,14 @@ def _name(group: Sequence[RunRecord]) -> str:
     names = [record.run.name for record in group]
     prefix = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
     return "".join(prefix).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
+
+
+def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
+    """Keys of the resolved config that differ between runs, with the value of each."""
+    flat = [_flat(record) for record in records]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    columns = {key: [values.get(key) for values in flat] for key in keys}
+    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
 
 
 def _flat(record: RunRecord) -> dict[str, object]:
