@@ -45,7 +45,7 @@ def report_page(run: RunDir) -> str:
     return run_report.render(run_record.read(run), rules.diagnose(run).findings)
 
 
-def answers(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:
+def answer_page(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:
     """Fifty of the run's held-out rows with the answers before and after, and how many rows each filter would find.
 
     Raises: TrainingError E525 for a run that is damaged.
@@ -53,7 +53,7 @@ def answers(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:
     return answer_table.page(answer_table.read_answers(run), wanted, page)
 
 
-def answer(run: RunDir, row: int) -> tuple[SamplePair | None, list[int]]:
+def answer_row(run: RunDir, row: int) -> tuple[SamplePair | None, list[int]]:
     """One held-out row by its number, None if there is no such row, and the numbers of all. Raises: TrainingError E525."""
     pairs = answer_table.read_answers(run).pairs
     return next((pair for pair in pairs if pair.row == row), None), [pair.row for pair in pairs]
