@@ -33,9 +33,6 @@ from tunewright.api.pages import (
     answer_page,
     answer_row,
     comparison_sections,
-    page_environment,
-    page_files,
-    report_page,
     report_sections,
 )
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
@@ -43,12 +40,15 @@ from tunewright.api.run_folders import (
     account,
     benchmark_lines,
     copy_adapter,
+    curves,
     diagnose,
+    log_lines,
     open_exactly,
     open_run,
     output_file,
     overview,
     remove,
+    report_text,
     run_bytes,
     runs,
     summary,
@@ -58,7 +58,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import devices_named, doctor, environment, link
+from tunewright.api.system import builtin_models, devices_named, doctor, environment, link
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -107,6 +107,7 @@ __all__ = [
     "begin",
     "begun_by_launcher",
     "benchmark_lines",
+    "builtin_models",
     "calibrate",
     "cancel_in_queue",
     "check_export",
@@ -118,6 +119,7 @@ __all__ = [
     "continue_text",
     "copy_adapter",
     "count_parameters",
+    "curves",
     "data_check",
     "describe_data",
     "devices_named",
@@ -137,6 +139,7 @@ __all__ = [
     "load",
     "load_for_training",
     "load_model",
+    "log_lines",
     "measure_prompted",
     "move_in_queue",
     "odd_numbers",
@@ -146,8 +149,6 @@ __all__ = [
     "open_sweep",
     "output_file",
     "overview",
-    "page_environment",
-    "page_files",
     "pause_queue",
     "peft_config",
     "plan",
@@ -165,8 +166,8 @@ __all__ = [
     "quickstart",
     "quickstart_request",
     "remove",
-    "report_page",
     "report_sections",
+    "report_text",
     "resume",
     "run_bytes",
     "runs",

@@ -1,10 +1,7 @@
-"""What pages of runs are made of: the report's templates and files, and the values of its sections."""
+"""What pages show of runs: the values of the report's sections, answers to look through, runs side by side."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment
 
 from tunewright.api.run_handle import TrainedRun
 from tunewright.diagnose import rules
@@ -12,37 +9,20 @@ from tunewright.errors import Problem, TunewrightError
 from tunewright.extras.comparison import aligned_runs, comparison_page
 from tunewright.extras.comparison.comparison_result import ComparisonResult
 from tunewright.extras.comparison.recommendation import recommend
-from tunewright.report import answer_table, html_page, run_record, run_report
+from tunewright.report import answer_table, run_record, run_report
 from tunewright.report.answer_table import AnswerFilter, AnswerPage, FileFormat
 from tunewright.report.run_record import RunRecord
 from tunewright.report.sample_pairs import SamplePair
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_history import RunHistory
 
 
-def page_environment(folder: Path) -> Environment:
-    """A folder's templates with the report's behind them: `sections/verdict.html.j2`, `comparison/table.html.j2`, ...
+def report_sections(run: RunDir, history: RunHistory | None = None) -> dict[str, Any]:
+    """The values of the report's templates in `sections/` for one run, in this process's language: the figures of its report.
 
-    Everything is escaped and undefined names are errors, as in the report. Kept for each folder.
+    `history` is what its events told who followed them. Raises: TrainingError E525 for a run that is damaged.
     """
-    return html_page.environment(folder)
-
-
-def page_files() -> Path:
-    """The folder of styles and scripts that the sections of report and comparison need, and of uPlot."""
-    return html_page.STATIC
-
-
-def report_sections(run: RunDir) -> dict[str, Any]:
-    """The values of the templates in `sections/` for one run, in this process's language: the figures of its report.
-
-    Raises: TrainingError E525 for a run that is damaged.
-    """
-    return run_report.section_values(run_record.read(run), rules.diagnose(run).findings)
-
-
-def report_page(run: RunDir) -> str:
-    """The report of a run as the text of its one file, in this process's language. Raises: TrainingError E525."""
-    return run_report.render(run_record.read(run), rules.diagnose(run).findings)
+    return run_report.section_values(run_record.read(run, history), rules.diagnose(run).findings)
 
 
 def answer_page(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:

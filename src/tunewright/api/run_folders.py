@@ -8,12 +8,14 @@ from tunewright.diagnose import rules
 from tunewright.diagnose.rules import Diagnosis
 from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
-from tunewright.report import benchmark_table, run_record, run_report
+from tunewright.report import benchmark_table, loss_charts, run_record, run_report
 from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
+from tunewright.rundir.record_reader import read_bytes
 from tunewright.rundir.records import BenchmarkRecord
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_history import RunHistory
 from tunewright.rundir.run_overview import RunOverview
 
 
@@ -49,9 +51,25 @@ def run_bytes(run: RunDir) -> int:
     return run_dir.folder_bytes(run.path)
 
 
-def account(run: RunDir) -> run_record.RunRecord:
-    """Everything that a run's files hold: curves, scores, verdict."""
-    return run_record.read(run)
+def account(run: RunDir, history: RunHistory | None = None) -> run_record.RunRecord:
+    """Everything that a run's files hold: curves, scores, verdict; `history` is what its events told who followed them."""
+    return run_record.read(run, history)
+
+
+def curves(record: run_record.RunRecord) -> dict[str, object]:
+    """The curves of a run for a plot, at most 2,000 points of each, as plain JSON with the words beside them."""
+    return loss_charts.curves(record)
+
+
+def log_lines(run: TrainedRun) -> list[str]:
+    """What the libraries printed. Raises: TrainingError E525 for a file that cannot be read."""
+    path = run.dir.file(file_names.LOG)
+    return read_bytes(path).decode("utf-8", "replace").splitlines() if path.is_file() else []
+
+
+def report_text(run: TrainedRun) -> str:
+    """The report of a run as it is now, in the reader's language; nothing is written."""
+    return run_report.render(run_record.read(run.dir), diagnose(run.dir).findings)
 
 
 def summary(run: RunDir) -> dict[str, object]:

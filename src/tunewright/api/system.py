@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from tunewright.inspection import builtin_models, machine_info
+from tunewright.inspection import machine_info
+from tunewright.inspection.builtin_models import BUNDLED, Wheel
 from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
@@ -22,11 +23,26 @@ def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
     problems = too_old()
     if not any(problem.code == "E803" for problem in problems):
         inspect_inputs.ensure_probe(reporter)
-    models = {name: any((home() / "models").glob(f"{name}-*")) for name in builtin_models.BUNDLED}
+    models = {name: any((home() / "models").glob(f"{name}-*")) for name in BUNDLED}
     machine = machine_info.read_machine(Path.cwd())
     versions = machine_info.versions()
     consequences = meanings(machine, versions, hub_answers() if online else None)
     return Requirement(machine, versions, models, tuple(problems), tuple(consequences))
+
+
+def builtin_models() -> dict[str, dict[str, object]]:
+    """The models that come with Tunewright, by name: `title`, whether it `is_here`, `num_bytes` of its download, `licence`."""
+    models = {}
+    for name, model in BUNDLED.items():
+        wheel = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
+        assert isinstance(wheel, Wheel)
+        models[name] = {
+            "title": model.title,
+            "is_here": any((home() / "models").glob(f"{name}-*")),
+            "num_bytes": wheel.num_bytes,
+            "licence": model.licence,
+        }
+    return models
 
 
 def link(nodes: int = 1, node_rank: int = 0, main: str = "", *, reporter: Reporter = SILENT) -> LinkSpeed:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tunewright.cli import console, paste_commands, plan_summary
 from tunewright.cli.console import Channel
 from tunewright.cli.problem_display import print_problems, printable
-from tunewright.cli.progress_view import ProgressView, bar, frame, log_line, trained_line
+from tunewright.cli.progress_view import bar, frame, log_line, trained_line
 from tunewright.cli.redrawn_lines import RedrawnLines
 from tunewright.i18n import Phrase, _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.rundir.events import Event
+    from tunewright.rundir.run_progress import ProgressView
 
 REDRAW_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
@@ -63,7 +64,7 @@ class LineRenderer:
 class ScreenRenderer:
     """Two lines that are redrawn at the current width, with permanent lines above them."""
 
-    view: ProgressView
+    view: "ProgressView"
     drawing: RedrawnLines
     phases: dict[str, str]
     drawn: float = 0.0
@@ -117,7 +118,7 @@ def _show_message(event: "Event", channel: Channel) -> None:
 
 
 @contextmanager
-def renderer_for(view: ProgressView, *, is_quiet: bool = False) -> Iterator[Renderer]:
+def renderer_for(view: "ProgressView", *, is_quiet: bool = False) -> Iterator[Renderer]:
     """The live view in a terminal, lines elsewhere."""
     channel = console.err()
     if is_quiet or not channel.is_tty:
@@ -194,8 +195,10 @@ def _follow(run: "TrainedRun") -> Iterator["Event | None"]:
     return api.follow(run.dir)
 
 
-def _view(run: "TrainedRun") -> ProgressView:
+def _view(run: "TrainedRun") -> "ProgressView":
     """A view that knows what the plan knows."""
+    from tunewright.rundir.run_progress import ProgressView
+
     plan = run.plan
     return ProgressView(task=run.task, total_memory=int(plan.facts.machine.memory_bytes))
 
@@ -233,7 +236,7 @@ def exit_code(run: "TrainedRun", *, interrupted_by: int = 0) -> int:
     return run.exit_code or next((problem.entry.exit_code for problem in run.problems), 1)
 
 
-def say_end(run: "TrainedRun", view: ProgressView, *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
+def say_end(run: "TrainedRun", view: "ProgressView", *, is_interrupted: bool = False, is_quiet: bool = False) -> None:
     """Why a run ended early, and the command that continues; nothing for one that finished."""
     state = run.state
     channel = console.err()
@@ -258,7 +261,7 @@ def say_why(run: "TrainedRun") -> None:
     print_problems(run.problems, channel)
 
 
-def _say_stopped(run: "TrainedRun", view: ProgressView, channel: Channel) -> None:
+def _say_stopped(run: "TrainedRun", view: "ProgressView", channel: Channel) -> None:
     if run.plan.run.launch.node_rank:
         channel.line(_("Stopped; what is saved is on the first machine."))
         return

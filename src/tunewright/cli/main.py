@@ -35,6 +35,7 @@ from tunewright.cli.commands import (
     report,
     runs,
     serve,
+    studio,
     sweep,
     train,
     verify,
@@ -44,7 +45,7 @@ from tunewright.errors.exit_codes import EXIT_INTERRUPTED
 from tunewright.i18n import N_, _, speaking, width
 
 GROUPS = (
-    (N_("Start"), ("quickstart", "doctor", "init")),
+    (N_("Start"), ("quickstart", "studio", "doctor", "init")),
     (N_("Prepare"), ("data", "prepare", "plan", "presets")),
     (N_("Train"), ("train", "runs", "queue")),
     (N_("Evaluate"), ("eval", "compare", "sweep", "verify", "diagnose", "report")),
@@ -234,7 +235,7 @@ def _top(
 
 
 for _module in (
-    quickstart, doctor, init, data, prepare, plan, presets, train, runs, queue, evaluate, compare, sweep, verify, diagnose, report,
+    quickstart, studio, doctor, init, data, prepare, plan, presets, train, runs, queue, evaluate, compare, sweep, verify, diagnose, report,
     chat, generate, merge, export, export_check, serve, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)

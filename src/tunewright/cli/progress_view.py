@@ -1,93 +1,23 @@
-"""The state of a running run: events in, lines out. No terminal here."""
+"""What the state of a run (rundir/run_progress.py) looks like: lines. No terminal here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tunewright.cli import console
 from tunewright.cli.console import Channel
-from tunewright.config.tasks import Task
 from tunewright.i18n import _
 from tunewright.i18n import width as columns_of
 
 if TYPE_CHECKING:
     from tunewright.rundir.events import Event, LogEvent
+    from tunewright.rundir.run_progress import ProgressView
 
 BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
 NARROWEST_BAR = 6
 SPARKS = 16
 MUCH_WAITING = 0.2  # of the time, for a core that another program has
-
-
-@dataclass
-class CurveTail:
-    """A measure by step; what a resumed run does again replaces what it did before."""
-
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, step: int, value: float) -> None:
-        while self.steps and self.steps[-1] >= step:
-            self.steps.pop()
-            self.values.pop()
-        self.steps.append(step)
-        self.values.append(value)
-
-
-@dataclass
-class ProgressView:
-    """The state that the last events tell."""
-
-    task: Task = "causal_lm"
-    total_memory: int = 0
-    phase: str = ""
-    done: int = 0
-    total: int = 0
-    step: int = 0
-    max_steps: int = 0
-    losses: CurveTail = field(default_factory=CurveTail)
-    held_out: CurveTail = field(default_factory=CurveTail)
-    learning_rate: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = None
-    eta_seconds: float | None = None
-    rss_bytes: int = 0
-    core_wait_share: float = 0.0
-    checkpoint_step: int | None = None
-
-    def take(self, event: "Event") -> None:
-        """Update from one event; those of unknown kinds are ignored."""
-        from tunewright.rundir import events
-
-        match event:
-            case events.PhaseBeginEvent():
-                self.phase = event.phase
-                self.done = 0
-                self.total = 0
-            case events.ProgressEvent():
-                self.phase = event.phase
-                self.done = event.done
-                self.total = event.total
-            case events.LogEvent():
-                self._take_log(event)
-            case events.EvalEvent() if event.held_out_loss is not None:
-                self.held_out.add(event.step, event.held_out_loss)
-            case events.CheckpointEvent():
-                self.checkpoint_step = event.step
-
-    def _take_log(self, event: "LogEvent") -> None:
-        self.step = event.step
-        if event.loss is not None:
-            self.losses.add(event.step, event.loss)
-        self.max_steps = event.max_steps or self.max_steps
-        self.learning_rate = event.learning_rate
-        self.grad_norm = event.grad_norm
-        self.tokens_per_second = event.tokens_per_second
-        self.eta_seconds = event.eta_seconds
-        self.rss_bytes = event.rss_bytes or self.rss_bytes
-        self.core_wait_share = event.core_wait_share or 0.0
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
@@ -127,7 +57,7 @@ def short(value: float | None) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def frame(view: ProgressView, channel: Channel, phases: Mapping[str, str]) -> list[str]:
+def frame(view: "ProgressView", channel: Channel, phases: Mapping[str, str]) -> list[str]:
     """The two lines of the live view; `phases` are the words for the phases."""
     title = phases.get(view.phase, view.phase)
     if view.phase != "train":
@@ -138,7 +68,7 @@ def frame(view: ProgressView, channel: Channel, phases: Mapping[str, str]) -> li
     return [_step_line(view, channel), _curves_line(view, channel)]
 
 
-def _step_line(view: ProgressView, channel: Channel) -> str:
+def _step_line(view: "ProgressView", channel: Channel) -> str:
     """How far training is; the bar takes what speed, time and memory leave of the width."""
     share = view.step / view.max_steps if view.max_steps else 0.0
     head = f"{_('step')} {view.step}/{view.max_steps}"
@@ -154,14 +84,14 @@ def _step_line(view: ProgressView, channel: Channel) -> str:
     return _fit([f"{head}  {bar(share, channel, room)} {percent}", *figures], channel)
 
 
-def _lateness(view: ProgressView) -> list[str]:
+def _lateness(view: "ProgressView") -> list[str]:
     """Why training ends late, where other programs have the cores."""
     if view.core_wait_share < MUCH_WAITING:
         return []
     return [_("waits {percent} % for cores").format(percent=round(100 * view.core_wait_share))]
 
 
-def trained_line(view: ProgressView, channel: Channel, seconds: float) -> str:
+def trained_line(view: "ProgressView", channel: Channel, seconds: float) -> str:
     """What stays of the live view when training has ended."""
     parts = [f"{bar(1.0, channel)} {view.step}/{view.max_steps}"]
     if view.losses.values:
@@ -170,7 +100,7 @@ def trained_line(view: ProgressView, channel: Channel, seconds: float) -> str:
     return "   ".join([*parts, clock(seconds)])
 
 
-def _phase_line(view: ProgressView, title: str, channel: Channel) -> str:
+def _phase_line(view: "ProgressView", title: str, channel: Channel) -> str:
     if not view.phase:
         return _("Starting")
     if not view.total:
@@ -178,14 +108,14 @@ def _phase_line(view: ProgressView, title: str, channel: Channel) -> str:
     return f"{title}  {bar(view.done / view.total, channel)} {view.done}/{view.total}"
 
 
-def _memory(view: ProgressView) -> str:
+def _memory(view: "ProgressView") -> str:
     used = f"{view.rss_bytes / 2**30:.1f}"
     if not view.total_memory:
         return _("mem {used} GiB").format(used=used)
     return _("mem {used} of {total} GiB").format(used=used, total=f"{view.total_memory / 2**30:.1f}")
 
 
-def _curves_line(view: ProgressView, channel: Channel) -> str:
+def _curves_line(view: "ProgressView", channel: Channel) -> str:
     parts = [f"{_('train')} {short(view.losses.values[-1])} {channel.paint(sparkline(view.losses.values), 'cyan')}"]
     if view.held_out.values:
         parts.append(

@@ -18,7 +18,6 @@ from tunewright.report import formatting, sample_pairs
 from tunewright.security import in_page
 
 HERE = Path(__file__).parent
-STATIC = HERE / "static"
 MARK = b'<meta name="generator" content="Tunewright">'  # templates/base.html.j2
 MARK_WITHIN = 4096
 POLICY = "default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
@@ -50,7 +49,7 @@ def is_ours(path: Path) -> bool:
 
 @cache
 def environment(*folders: Path) -> Environment:
-    """Templates of these folders, then those of the report, its sections among them; what they write of data stays text."""
+    """The templates of these folders and the report's, which know each other by their names."""
     environment = Environment(
         loader=FileSystemLoader([*folders, HERE / "templates"]),
         autoescape=True,
@@ -68,7 +67,7 @@ def environment(*folders: Path) -> Environment:
 @cache
 def _static(*names: str) -> str:
     """Files of ours as one text; a licence becomes a comment."""
-    texts = {name: (STATIC / name).read_text(encoding="utf-8").strip() for name in names}
+    texts = {name: (HERE / "static" / name).read_text(encoding="utf-8").strip() for name in names}
     return "\n".join(f"/*\n{text}\n*/" if name.startswith("LICENSE") else text for name, text in texts.items())
 
 

@@ -201,15 +201,15 @@ def losses_of_both(before: Sequence[ExampleLoss], after: Sequence[ExampleLoss]) 
     return {was.row: (was.mean, now.mean) for was, now in zip(before, after, strict=True)}
 
 
-def read(run: RunDir) -> RunRecord:
-    """Everything the files of a run tell."""
+def read(run: RunDir, history: RunHistory | None = None) -> RunRecord:
+    """Everything the files of a run tell; `history` is what its events told somebody who followed them."""
     return RunRecord(
         run=run,
         info=run.info(),
         state=run.state(),
         plan=run.plan(),
         summary=run.data_summary(),
-        history=read_history(run),
+        history=history or read_history(run),
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from tests.records import as_event
 from tunewright.cli.console import Channel, plain
-from tunewright.cli.progress_view import ProgressView, clock, frame, log_line, short, sparkline, trained_line
+from tunewright.cli.progress_view import clock, frame, log_line, short, sparkline, trained_line
 from tunewright.i18n import width
 from tunewright.rundir.events import Event
+from tunewright.rundir.run_progress import ProgressView
 
 PHASES = {"train": "Training", "evaluate_before": "Evaluating the base model"}
 

@@ -1,0 +1,73 @@
+"""The state of a running run, as its events tell it: for whoever shows it, in a terminal or on a page."""
+
+from dataclasses import dataclass, field
+
+from tunewright.config.tasks import Task
+from tunewright.rundir.events import CheckpointEvent, EvalEvent, Event, LogEvent, PhaseBeginEvent, ProgressEvent
+
+
+@dataclass
+class CurveTail:
+    """A measure by step; what a resumed run does again replaces what it did before."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, step: int, value: float) -> None:
+        while self.steps and self.steps[-1] >= step:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.append(step)
+        self.values.append(value)
+
+
+@dataclass
+class ProgressView:
+    """The state that the last events tell."""
+
+    task: Task = "causal_lm"
+    total_memory: int = 0
+    phase: str = ""
+    done: int = 0
+    total: int = 0
+    step: int = 0
+    max_steps: int = 0
+    losses: CurveTail = field(default_factory=CurveTail)
+    held_out: CurveTail = field(default_factory=CurveTail)
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = None
+    eta_seconds: float | None = None
+    rss_bytes: int = 0
+    core_wait_share: float = 0.0
+    checkpoint_step: int | None = None
+
+    def take(self, event: Event) -> None:
+        """Update from one event; those of unknown kinds are ignored."""
+        match event:
+            case PhaseBeginEvent():
+                self.phase = event.phase
+                self.done = 0
+                self.total = 0
+            case ProgressEvent():
+                self.phase = event.phase
+                self.done = event.done
+                self.total = event.total
+            case LogEvent():
+                self._take_log(event)
+            case EvalEvent() if event.held_out_loss is not None:
+                self.held_out.add(event.step, event.held_out_loss)
+            case CheckpointEvent():
+                self.checkpoint_step = event.step
+
+    def _take_log(self, event: LogEvent) -> None:
+        self.step = event.step
+        if event.loss is not None:
+            self.losses.add(event.step, event.loss)
+        self.max_steps = event.max_steps or self.max_steps
+        self.learning_rate = event.learning_rate
+        self.grad_norm = event.grad_norm
+        self.tokens_per_second = event.tokens_per_second
+        self.eta_seconds = event.eta_seconds
+        self.rss_bytes = event.rss_bytes or self.rss_bytes
+        self.core_wait_share = event.core_wait_share or 0.0

@@ -1,0 +1,103 @@
+"""What runs now, for all who look: each run's events are read once, whoever watches, and streams end with the server."""
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from tunewright import api
+from tunewright.rundir.event_log import Tail
+from tunewright.rundir.run_history import RunHistory
+from tunewright.rundir.run_progress import ProgressView
+
+LOOK_SECONDS = 0.3
+KEEP_ALIVE_SECONDS = 15
+MOST_STREAMS = 3  # of the six connections that a browser gives one host, pages must have some
+MOST_WATCHED = 16
+
+
+@dataclass
+class Watch:
+    """A run, and what its events have told so far."""
+
+    run: api.TrainedRun
+    history: RunHistory = field(default_factory=RunHistory)
+    view: ProgressView = field(default_factory=ProgressView)
+    _tail: Tail = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._tail = self.run.dir.tail()
+
+    def look(self) -> int:
+        """Read what is new; how far the events were read, in bytes. Raises: TrainingError E525."""
+        with self._lock:
+            if self._tail.path.is_file():
+                for event in self._tail.each():
+                    self.history.take(event)
+                    self.view.take(event)
+            return self._tail.position
+
+
+@dataclass
+class Live:
+    """The watches of a server and its open streams; the watches longest unused are forgotten."""
+
+    is_ending: Callable[[], bool] = lambda: False
+    _watches: OrderedDict[Path, Watch] = field(default_factory=OrderedDict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _streams: int = field(default=0, init=False)
+
+    def watch(self, run: api.TrainedRun) -> Watch:
+        """The watch of a run, as far as its events are now. Raises: TrainingError E525."""
+        with self._lock:
+            watch = self._watches.get(run.path)
+            if watch is None or watch.run.dir.info().created != run.dir.info().created:
+                watch = Watch(run)
+            self._watches[run.path] = watch
+            self._watches.move_to_end(run.path)
+            while len(self._watches) > MOST_WATCHED:
+                self._watches.popitem(last=False)
+        watch.look()
+        return watch
+
+    def stream(self, look: Callable[[], tuple[str, str]], once: Callable[[], Response]) -> Response:
+        """What `look` gives, a state and its HTML, whenever the state is another one, until the state is empty.
+
+        Where too many streams are open already the answer is `once`, which asks again by itself.
+        """
+        if self._streams >= MOST_STREAMS:
+            return once()
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(self._frames(look), media_type="text/event-stream", headers=headers)
+
+    async def _frames(self, look: Callable[[], tuple[str, str]]) -> AsyncIterator[str]:
+        self._streams += 1
+        last, silent = None, 0.0
+        try:
+            while not self.is_ending():
+                state, text = await run_in_threadpool(look)
+                if state != last:
+                    last, silent = state, 0.0
+                    yield message(text)
+                    if not state:
+                        yield message("end", event="end")
+                        return
+                elif silent >= KEEP_ALIVE_SECONDS:
+                    silent = 0.0
+                    yield ": still here\n\n"
+                await asyncio.sleep(LOOK_SECONDS)
+                silent += LOOK_SECONDS
+        finally:
+            self._streams -= 1
+
+
+def message(text: str, event: str = "") -> str:
+    """A message of a stream; one with a name is an event for the page's script, one without is swapped in."""
+    head = f"event: {event}\n" if event else ""
+    return head + "".join(f"data: {line}\n" for line in text.splitlines() or [""]) + "\n"

@@ -1,0 +1,119 @@
+"""Runs as rows: exact names of the folder that the studio was started in, and what a list shows of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from tunewright import api
+from tunewright.errors import TrainingError, error
+from tunewright.report import formatting
+from tunewright.rundir.run_overview import RunOverview
+
+
+def run_named(name: str) -> api.TrainedRun:
+    """A run by its exact name: a text of a page is never a path. Raises: ConfigError E113."""
+    found = [run for run in every() if run.name == name]
+    if not found:
+        raise error("E113", name=name)
+    return found[0]
+
+
+def every() -> list[api.TrainedRun]:
+    """The runs of the folder that the studio was started in, oldest first."""
+    return api.runs(Path("runs")) if Path("runs").is_dir() else []
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A line of the list; texts in the reader's language."""
+
+    name: str
+    state: str
+    created: float
+    title: str = ""
+    task: str = ""
+    model: str = ""
+    data: str = ""
+    scores: str = ""
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    losses: Sequence[float] = ()
+    damage: str = ""
+
+    @property
+    def text(self) -> str:
+        """What a search looks in."""
+        return " ".join((self.name, self.state, self.task, self.model, self.data, self.scores)).lower()
+
+
+def rows(filters: Mapping[str, str]) -> list[RunRow]:
+    """The runs that pass `state`, `task`, `model`, `data` (equal) and `q` (words), the newest first."""
+    found = [_row(run) for run in reversed(every())]
+    words = filters.get("q", "").lower().split()
+    return [
+        row
+        for row in found
+        if all(filters.get(key, "") in ("", value) for key, value in _keys(row).items())
+        and all(word in row.text for word in words)
+    ]
+
+
+def _keys(row: RunRow) -> dict[str, str]:
+    return {"state": row.state, "task": row.task, "model": row.model, "data": row.data}
+
+
+def choices(shown: Sequence[RunRow]) -> dict[str, list[str]]:
+    """What the filters offer."""
+    return {key: sorted({_keys(row)[key] for row in shown} - {""}) for key in ("state", "task", "model", "data")}
+
+
+def _row(run: api.TrainedRun) -> RunRow:
+    """A row; of a run that is not changed any more what was read before is used again."""
+    marks = tuple(_mark(run.path / name) for name in ("run.json", "events.jsonl", "plan.json"))
+    overview, task, data, seconds = _read(run.path, run.state, marks)
+    info, result = overview.info, overview.result
+    return RunRow(
+        name=run.name,
+        state=overview.state,
+        created=info.created if info else run.path.stat().st_mtime,
+        title=info.name if info else "",
+        task=task,
+        model=formatting.file_name(info.model or "") if info else "",
+        data=data,
+        scores=_scores(overview),
+        seconds=seconds,
+        peak_bytes=result.peak_rss_bytes if result else None,
+        losses=overview.losses,
+        damage=overview.damage.message() if overview.damage else "",
+    )
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=1000)
+def _read(path: Path, state: str, marks: tuple[tuple[int, int], ...]) -> tuple[RunOverview, str, str, float | None]:
+    """Overview, task, data and seconds of a run whose state and files are these."""
+    run = next(run for run in every() if run.path == path)
+    overview = api.overview(run)
+    try:
+        plan = run.plan
+        return overview, plan.run.task, formatting.file_names(plan.run.data.paths), run.dir.seconds()
+    except TrainingError:
+        return overview, "", "", None
+
+
+def _scores(overview: RunOverview) -> str:
+    before = (overview.result.before if overview.result else None) or {}
+    after = (overview.result.after if overview.result else None) or {}
+    main = formatting.main_score(after)
+    if not main:
+        return ""
+    change = f"{formatting.score(main, before.get(main))} → {formatting.score(main, after.get(main))}"
+    return f"{formatting.label(formatting.METRICS, main)} {change}"

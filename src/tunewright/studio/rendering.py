@@ -1,0 +1,82 @@
+"""From a request to a page: templates, languages, fragments for htmx, and forms that change something."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from tunewright.errors import TunewrightError
+from tunewright.i18n import language, ngettext
+from tunewright.report import html_page
+from tunewright.studio.language import LANGUAGES
+
+HERE = Path(__file__).parent
+MOST_FIELDS = 2000
+
+
+def html(template: str, request: Request, **values: Any) -> str:
+    """A template as text; each knows the request's path, the languages and whether it fills a page or a part of one."""
+    environment = html_page.environment(HERE / "templates")
+    return environment.get_template(template).render(
+        lang=html_page.HTML_LANGUAGES[language()],
+        languages=LANGUAGES,
+        here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        ngettext=ngettext,
+        new_id=new_id,
+        **values,
+    )
+
+
+def new_id() -> str:
+    """An id for a form that starts something."""
+    return secrets.token_hex(8)
+
+
+def page(template: str, request: Request, *, status: int = 200, **values: Any) -> Response:
+    """A page, or the part of one that a template is."""
+    return HTMLResponse(html(template, request, **values), status, headers={"vary": "hx-request"})
+
+
+def is_partial(request: Request) -> bool:
+    """Whether htmx asks, which puts the answer into the page that is there."""
+    return "hx-request" in request.headers
+
+
+def see(request: Request, address: str) -> Response:
+    """Send the reader elsewhere after something was changed."""
+    if is_partial(request):
+        return Response(status_code=200, headers={"hx-redirect": address})
+    return RedirectResponse(address, 303)
+
+
+def failure(request: Request, fault: TunewrightError, status: int = 409) -> Response:
+    """What is wrong, as a page or as the part of one."""
+    template = "problems.html.j2" if is_partial(request) else "failure.html.j2"
+    return page(template, request, status=status, problems=fault.problems)
+
+
+def posted(handler: Callable[[Request, FormData], Response], *, max_files: int = 0) -> Callable[[Request], Any]:
+    """An endpoint for a form: read as it comes, answered in a thread."""
+
+    async def endpoint(request: Request) -> Response:
+        async with request.form(max_files=max_files, max_fields=MOST_FIELDS) as form:
+            return await run_in_threadpool(handler, request, form)
+
+    return endpoint
+
+
+def quoted(name: str) -> str:
+    """A name for the head of a download."""
+    return quote(name, safe="")
+
+
+def text_of(form: FormData, name: str) -> str:
+    """A field of a form that is a text; empty where it is missing or a file."""
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
