@@ -106,7 +106,9 @@ def read_answers(run: RunDir) -> Answers:
     """The answers as the run's files hold them, kept until these change. Raises: TrainingError E525."""
     places = [run.file(file_names.RUN_JSON)]
     places += [
-        run.path / file_names.EVAL / f"{which}{end}" for which in ("before", "after") for end in (".jsonl", ".losses.jsonl")
+        run.path / file_names.EVAL / f"{which}{end}"
+        for which in ("before", "after")
+        for end in (".jsonl", ".losses.jsonl")
     ]
     return _read(run, tuple(map(_stamp, places)), language())
 
@@ -257,7 +259,17 @@ def as_file(answers: Answers, wanted: AnswerFilter, file_format: FileFormat) -> 
 
 def _record(answers: Answers, pair: SamplePair) -> dict[str, object]:
     before, after = answers.losses.get(pair.row, (None, None))
-    values = (pair.row, pair.prompt, pair.reference, pair.base, pair.tuned, pair.outcome, pair.probability, before, after)
+    values = (
+        pair.row,
+        pair.prompt,
+        pair.reference,
+        pair.base,
+        pair.tuned,
+        pair.outcome,
+        pair.probability,
+        before,
+        after,
+    )
     return dict(zip(COLUMNS, values, strict=True))
 
 

@@ -21,7 +21,7 @@ from tunewright.studio import rendering
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
-from tunewright.studio.pages import run, runs
+from tunewright.studio.pages import answers, compare, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -55,6 +55,8 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *answers.ROUTES,
+            *compare.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),

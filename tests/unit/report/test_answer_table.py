@@ -89,7 +89,7 @@ def test_lengths_are_thirds(start: Start) -> None:
 
 def test_a_file_has_all_rows_that_are_wanted_whole(start: Start) -> None:
     story = start(held_out=2)
-    texts = ["=1+1", "a,\"b\"\nc 杯子 \u2028" + "x" * 5000]
+    texts = ["=1+1", 'a,"b"\nc 杯子 \u2028' + "x" * 5000]
     rows = [{"row": i, "prompt": text, "reference": "-1.5", "answer": "@cmd"} for i, text in enumerate(texts)]
     story.score("before", 2.0, rows, 2)
     story.score("after", 1.0, rows, 2)

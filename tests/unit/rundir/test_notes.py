@@ -43,7 +43,9 @@ def test_a_note_of_an_earlier_version_is_read_as_it_was_written(tmp_path: Path) 
         assert read(path).message() == "continuing from checkpoint-54"
 
 
-@pytest.mark.parametrize("phrase", [3, {}, {"template": "{x}", "many": "", "values": {"y": 1}}, {"template": 1, "many": ""}])
+@pytest.mark.parametrize(
+    "phrase", [3, {}, {"template": "{x}", "many": "", "values": {"y": 1}}, {"template": 1, "many": ""}]
+)
 def test_a_note_that_cannot_be_said_is_damage(tmp_path: Path, phrase: object) -> None:
     path = tmp_path / "events.jsonl"
     EventLog(path).note(NOTE)

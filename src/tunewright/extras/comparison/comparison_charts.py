@@ -94,7 +94,9 @@ def run_curves(records: Sequence[RunRecord]) -> dict[str, dict[str, object]]:
     """Training loss, as a running mean, and held-out loss by step of each run, whether it has ended or not."""
     table_rows = max(LEAST_TABLE_ROWS, MOST_TABLE_ROWS // max(1, len(records)))
     lines = {
-        name: [RunLine(record.run.name, record.run.name, number, points(record)) for number, record in enumerate(records)]
+        name: [
+            RunLine(record.run.name, record.run.name, number, points(record)) for number, record in enumerate(records)
+        ]
         for name, points in (("training", _training), ("held_out", _held_out))
     }
     return {name: _overlaid(of_runs, table_rows) for name, of_runs in lines.items()}
@@ -147,8 +149,5 @@ def _overlaid(runs: Sequence[RunLine], table_rows: int) -> dict[str, object]:
         for line in drawn
     ]
     told = {step for line in drawn for step in thin(list(line.points), table_rows)}
-    rows = [
-        (f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn])
-        for step in sorted(told)
-    ]
+    rows = [(f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn]) for step in sorted(told)]
     return framed(x_axis, y_axis, lines=lines, heads=[line.run for line in drawn], rows=rows)
