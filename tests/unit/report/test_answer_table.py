@@ -30,11 +30,11 @@ def counts(choices: Any) -> dict[str, int]:
 
 def test_rows_are_counted_and_found_by_what_became_of_them(finished: RunDir) -> None:
     everything = wanted(finished)
-    assert counts(everything.outcomes) == {"fixed": 66, "broken": 2, "wrong": 46, "right": 6}
+    assert counts(everything.outcomes) == {"fixed": 64, "broken": 0, "wrong": 48, "right": 8}
     assert (everything.num_rows, everything.num_found, everything.num_pages) == (120, 120, 3)
     for outcome, count in counts(everything.outcomes).items():
         found = wanted(finished, outcome=outcome)
-        assert found.num_found == count and {pair.outcome for pair in found.pairs} == {outcome}
+        assert found.num_found == count and all(pair.outcome == outcome for pair in found.pairs)
         assert counts(found.outcomes) == counts(everything.outcomes)  # what the others would find
 
 
@@ -104,7 +104,7 @@ def test_a_file_has_all_rows_that_are_wanted_whole(start: Start) -> None:
 
 def test_words_are_those_of_each_reader_and_new_files_are_read(finished: RunDir) -> None:
     with speaking("zh"):
-        assert wanted(finished).outcomes[0].title == "变对"
+        assert wanted(finished).outcomes[0].title == "由错变对"
     assert wanted(finished).outcomes[0].title == "now right"
     path = finished.path / file_names.EVAL / "after.jsonl"
     path.write_text("\n".join(path.read_text().splitlines()[:7]) + "\n")
