@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tunewright.api.run_handle import TrainedRun
 from tunewright.diagnose import rules
-from tunewright.errors import Problem, TunewrightError
+from tunewright.errors import TunewrightError
 from tunewright.extras.comparison import aligned_runs, comparison_page
-from tunewright.extras.comparison.comparison_result import ComparisonResult
 from tunewright.extras.comparison.recommendation import recommend
 from tunewright.report import answer_table, run_record, run_report
 from tunewright.report.answer_table import AnswerFilter, AnswerPage, FileFormat
@@ -22,7 +20,7 @@ def report_sections(run: RunDir, history: RunHistory | None = None) -> dict[str,
 
     `history` is what its events told who followed them. Raises: TrainingError E525 for a run that is damaged.
     """
-    return run_report.section_values(run_record.read(run, history), rules.diagnose(run).findings)
+    return run_report.section_values(run_record.read(run, history), rules.diagnose(run, history).findings)
 
 
 def answer_page(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:
@@ -44,32 +42,17 @@ def answer_file(run: RunDir, wanted: AnswerFilter, file_format: FileFormat) -> I
     return answer_table.as_file(answer_table.read_answers(run), wanted, file_format)
 
 
-def comparison_sections(runs: Sequence[TrainedRun]) -> dict[str, Any]:
-    """The values of the templates in `comparison/` for chosen runs, in this process's language.
+def comparison_sections(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """The values of the report's templates in `comparison/` for chosen runs (`account`), in this process's language.
 
-    Curves and settings are those of all runs that can be read, ended or not. Where some have ended and were measured on the
-    same rows, `comparison` and its sections are there too; else `comparison` is None, and `problems` say why, as they do of
-    runs that cannot be read.
+    Curves and settings are those of all of them, ended or not. Where some have ended and were measured on the same rows,
+    `comparison` and its sections are there too; else `comparison` is None, and `problems` say why.
     """
-    records, problems = _readable(runs)
-    values = comparison_page.run_values(records)
+    values = {**comparison_page.run_values(records), "comparison": None, "problems": []}
     if not records:
-        return {**values, "comparison": None, "problems": problems}
+        return values
     try:
-        comparison = aligned_runs.compare([record.run for record in records])
+        comparison = aligned_runs.compare_records(records)
     except TunewrightError as fault:
-        return {**values, "comparison": None, "problems": [*problems, *fault.problems]}
-    sections = ComparisonResult(comparison, recommend(comparison)).sections
-    return {**values, **sections, "problems": problems}
-
-
-def _readable(runs: Sequence[TrainedRun]) -> tuple[list[RunRecord], list[Problem]]:
-    """What the files of the runs tell, and what is wrong with those that cannot be read."""
-    records: list[RunRecord] = []
-    problems: list[Problem] = []
-    for run in runs:
-        try:
-            records.append(run_record.read(run.dir))
-        except TunewrightError as fault:
-            problems.extend(fault.problems)
-    return records, problems
+        return {**values, "problems": list(fault.problems)}
+    return {**values, **comparison_page.section_values(comparison, recommend(comparison))}

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tunewright.extras.comparison import comparison_page
 from tunewright.extras.comparison.aligned_runs import Comparison
@@ -47,8 +46,3 @@ class ComparisonResult:
     def report(self, path: str | Path, *, importance: Mapping[str, float] = MappingProxyType({})) -> Path:
         """One self-contained HTML file; `importance` of each searched setting, in shares, is what a sweep adds."""
         return comparison_page.write_page(self.comparison, self.choice, Path(path), importance=importance)
-
-    @property
-    def sections(self) -> dict[str, Any]:
-        """What the templates of a comparison's sections need, in this process's language."""
-        return comparison_page.section_values(self.comparison, self.choice)
