@@ -89,11 +89,13 @@ from tunewright.api.waiting_runs import (
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.report.answer_table import AnswerFilter
+from tunewright.report.run_record import RunRecord
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "AnswerFilter",
     "Conversation",
+    "RunRecord",
     "Sampling",
     "ServeOptions",
     "Served",

@@ -235,8 +235,8 @@ def _top(
 
 
 for _module in (
-    quickstart, studio, doctor, init, data, prepare, plan, presets, train, runs, queue, evaluate, compare, sweep, verify, diagnose, report,
-    chat, generate, merge, export, export_check, serve, eject, explain, config, env,
+    quickstart, studio, doctor, init, data, prepare, plan, presets, train, runs, queue, evaluate, compare, sweep, verify,
+    diagnose, report, chat, generate, merge, export, export_check, serve, eject, explain, config, env,
 ):  # fmt: skip
     _module.add_to(app)
 

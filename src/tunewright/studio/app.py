@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -80,7 +81,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _language(request: Request, form: rendering.FormData) -> Response:
+def _language(request: Request, form: FormData) -> Response:
     """The chosen language, on the page where it was chosen."""
     chosen, back = rendering.text_of(form, "language"), rendering.text_of(form, "back")
     is_path = back.startswith("/") and not back.startswith(("//", "/\\"))

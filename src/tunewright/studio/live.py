@@ -26,6 +26,7 @@ class Watch:
     """A run, and what its events have told so far."""
 
     run: api.TrainedRun
+    created: float
     history: RunHistory = field(default_factory=RunHistory)
     view: ProgressView = field(default_factory=ProgressView)
     _tail: Tail = field(init=False)
@@ -56,9 +57,9 @@ class Live:
     def watch(self, run: api.TrainedRun) -> Watch:
         """The watch of a run, as far as its events are now. Raises: TrainingError E525."""
         with self._lock:
-            watch = self._watches.get(run.path)
-            if watch is None or watch.run.dir.info().created != run.dir.info().created:
-                watch = Watch(run)
+            watch, created = self._watches.get(run.path), run.dir.info().created
+            if watch is None or watch.created != created:
+                watch = Watch(run, created)
             self._watches[run.path] = watch
             self._watches.move_to_end(run.path)
             while len(self._watches) > MOST_WATCHED:

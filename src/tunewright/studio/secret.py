@@ -13,7 +13,8 @@ def secret() -> bytes:
     path = home() / "studio" / "secret"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("xb", opener=_private) as file:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
     except FileExistsError:
         pass
@@ -22,7 +23,3 @@ def secret() -> bytes:
         path.unlink()
         return secret()
     return known
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

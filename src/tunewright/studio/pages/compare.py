@@ -35,9 +35,9 @@ def show(request: Request) -> Response:
     )
 
 
-def _read(request: Request, chosen: Sequence[api.TrainedRun]) -> tuple[list[RunRecord], list[Problem]]:
+def _read(request: Request, chosen: Sequence[api.TrainedRun]) -> tuple[list[api.RunRecord], list[Problem]]:
     """What the runs' files tell, and what is wrong with those that cannot be read."""
-    records: list[RunRecord] = []
+    records: list[api.RunRecord] = []
     problems: list[Problem] = []
     for run in chosen:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -47,7 +48,7 @@ def _sections(watch: Watch) -> dict[str, object]:
         return {"damage": list(fault.problems)}
 
 
-def _values(watch: Watch) -> dict[str, object]:
+def _values(watch: Watch) -> dict[str, Any]:
     """What the page shows of a run now."""
     run, plan = watch.run, watch.run.plan
     state = run.state

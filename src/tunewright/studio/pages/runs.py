@@ -1,6 +1,7 @@
 """The first page: what runs now, what waits, and all runs; on the first start two buttons and what the machine can do."""
 
 from functools import partial
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -24,7 +25,7 @@ def show(request: Request) -> Response:
     filters = {key: request.query_params.get(key, "") for key in (*FILTERS, "q")}
     every = run_rows.rows({})
     shown = run_rows.rows(filters) if any(filters.values()) else every
-    values = {"rows": shown, "num_all": len(every), "filters": filters}
+    values: dict[str, Any] = {"rows": shown, "num_all": len(every), "filters": filters}
     if rendering.is_partial(request) and request.headers.get("hx-target", "").endswith("run-list"):
         return rendering.page("run_list.html.j2", request, **values)
     if not every:
