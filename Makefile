@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+ONE_THREAD := OMP_NUM_THREADS=1
 
 .PHONY: demo test test-device test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
@@ -29,19 +30,19 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/tunewright quickstart
 
-# What kills processes at moments comes first and alone; the rest computes on one thread, a file to a core.
+# A file to a core, on one thread. What kills processes comes by itself: what it waits for must not stand behind other work.
 test: $(STAMP)
-	$(BIN)/python -m pytest tests/faults
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/unit
-	$(BIN)/python -m pytest -n 2 tests/device
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/unit
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 tests/device
 
 # Methods x tasks where a tensor that is left on the CPU ends the run.
 test-device: $(STAMP)
 	$(BIN)/python -m pytest -n 2 tests/device
 
-# The real model of 135M parameters on both cores, and every block of the README.
+# The real model of 135M parameters on two threads, and every block of the README beside it: much of both waits for one core.
 test-real: $(STAMP)
-	$(BIN)/python -m pytest tests/docs tests/invariants
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/docs tests/invariants
 
 # What is deployed, asked through the engines that serve it.
 test-deploy: $(STAMP)

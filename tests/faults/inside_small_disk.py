@@ -41,12 +41,10 @@ def has_come(run: RunDir, moment: str) -> bool:
     )
 
 
-SLOW = ("evaluate_before begin", "evaluate_after begin")
+SLOW = ("prepare begin", "evaluate_before begin", "evaluate_after begin")
 
 
-@pytest.mark.parametrize(
-    "moment", ["prepare begin", "checkpoint", *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW)]
-)
+@pytest.mark.parametrize("moment", ["checkpoint", *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW)])
 def test_a_run_on_a_disk_that_is_filled_ends_in_order_and_goes_on(
     moment: str, disk: SmallDisk, tiny_model: Callable[..., Path], shop_rows: Path, tmp_path: Path
 ) -> None:

@@ -87,9 +87,9 @@ def kill_at_random(toys: Toys, folder: Path, kills: int, seed: int) -> dict[str,
     return phases
 
 
-def test_ten_real_kills_at_random(toys: Toys, tmp_path: Path) -> None:
-    """Ten more are in test_supervised.py, where the parent goes on."""
-    print("killed in", kill_at_random(toys, tmp_path, 10, seed=int(time.time())))
+def test_five_real_kills_at_random(toys: Toys, tmp_path: Path) -> None:
+    """Five more are in test_supervised.py, where the parent goes on."""
+    print("killed in", kill_at_random(toys, tmp_path, 5, seed=int(time.time())))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from torch import nn
 from tests.faults.conftest import Toys
 from tests.faults.fingerprint import adapter, fingerprint
 from tests.faults.test_nodes import ends, free_port, on_two, parent
-from tests.faults.test_ranks import Start, see, start
+from tests.faults.test_ranks import Start, Undisturbed, fingerprints, see, start, undisturbed
 from tests.signals import signals_given_back
 from tunewright.engine.models.shard_base import shard_base
 from tunewright.engine.system.ranks import ALONE
@@ -25,7 +25,7 @@ from tunewright.errors import TunewrightError
 from tunewright.launch import start_run
 from tunewright.rundir.run_dir import RunDir
 
-__all__ = ["signals_given_back", "start"]
+__all__ = ["fingerprints", "signals_given_back", "start", "undisturbed"]
 TWO: dict[str, Any] = {"launch.processes": 2, "launch.parts": 2}
 SHARDED = {**TWO, "launch.strategy": "fsdp2"}
 
@@ -113,34 +113,32 @@ def test_one_process_cannot_share_and_the_fix_says_so(
     ],
 )
 def test_a_process_that_dies_or_hangs_is_named_and_costs_nothing(
-    toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch, deed: str, rank: int
+    toys: Toys, start: Start, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, deed: str, rank: int
 ) -> None:
     """The other one waits for its shares."""
-    settings = {"train.num_train_epochs": 1}
-    unbroken = finished(toys, start("unbroken", settings, **SHARDED))
-    run = start("run", settings, **SHARDED)
+    settings = {"train.num_train_epochs": 1, **SHARDED}
+    expected, run = undisturbed(settings), start("run", settings)
     monkeypatch.setenv(f"FAULT{rank}", json.dumps({"at": "step_begin", "step": 6, "do": deed}))
     finished(toys, run)
     alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
     assert [alert.code for alert in alerts] == ["W503"]
     assert re.search(rf"process {rank} of 2 on \S+", alerts[0].message()), alerts[0].message()
     assert deed == "kill" or "in all_gather" in alerts[0].message()
-    assert fingerprint(run) == fingerprint(unbroken)
+    assert fingerprint(run) == expected
 
 
 def test_a_pass_that_others_do_not_make_ends_with_the_time_out_and_costs_nothing(
-    toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch
+    toys: Toys, start: Start, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What would become of a step without stand-ins: all wait for each other, and start again."""
-    settings = {"train.num_train_epochs": 1, "launch.timeout_seconds": 2}
-    unbroken = finished(toys, start("unbroken", settings, **SHARDED))
-    run = start("run", settings, **SHARDED)
+    """What would become of a step without stand-ins: all wait for each other, ten times their patience, and start again."""
+    settings = {"train.num_train_epochs": 1, **SHARDED}
+    expected, run = undisturbed(settings), start("run", settings, **{"launch.timeout_seconds": 1})
     monkeypatch.setenv("FAULT1", json.dumps({"at": "step_begin", "step": 6, "do": "one pass more"}))
     begun = time.monotonic()
     finished(toys, run)
     assert time.monotonic() - begun < 60
     assert [event.problem.code for event in run.read_events() if event.kind == "alert"] == ["W503"]
-    assert fingerprint(run) == fingerprint(unbroken)
+    assert fingerprint(run) == expected
 
 
 def test_a_process_out_of_memory_goes_down_the_ladder_and_not_to_fewer_bits(

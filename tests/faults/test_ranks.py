@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from tests.faults.conftest import BASE, ROOT, Toys
-from tests.faults.fingerprint import adapter, fingerprint
+from tests.faults.fingerprint import Fingerprint, adapter, fingerprint
 from tests.faults.test_supervised import wait_for
 from tests.matrix.conftest import task_rows, tiny_model
 from tests.signals import signals_given_back
@@ -33,6 +33,7 @@ from tunewright.rundir.run_dir import RunDir
 __all__ = ["signals_given_back", "task_rows", "tiny_model"]
 
 Start = Callable[..., RunDir]
+Undisturbed = Callable[..., Fingerprint]
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,26 @@ def start(toys: Toys, tmp_path: Path) -> Start:
         return start_run.create(loaded, api.plan(loaded), force=True, reporter=SILENT)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def fingerprints() -> dict[str, Fingerprint]:
+    return {}
+
+
+@pytest.fixture
+def undisturbed(toys: Toys, start: Start, fingerprints: dict[str, Fingerprint]) -> Undisturbed:
+    """What a run with these settings comes to that nobody disturbs; trained once in a file, as runs of several take seconds."""
+
+    def undisturbed(settings: Mapping[str, object]) -> Fingerprint:
+        name = str(settings)
+        if name not in fingerprints:
+            run = start("undisturbed", settings)
+            assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
+            fingerprints[name] = fingerprint(run)
+        return fingerprints[name]
+
+    return undisturbed
 
 
 def see(toys: Toys, run: RunDir) -> int:
@@ -101,15 +122,18 @@ def test_a_run_goes_on_with_another_number_of_processes(
     torch.testing.assert_close(adapter(run.adapter_dir), adapter(unbroken.adapter_dir), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("deed", ["kill", "segfault", "hang", "sleep", "stop"])
-@pytest.mark.parametrize("rank", [0, 1])
+DEATHS = [(0, "kill"), (1, "kill"), (0, "segfault"), (1, "hang"), (0, "sleep"), (1, "stop")]
+MORE_DEATHS = [(1, "segfault"), (0, "hang"), (1, "sleep"), (0, "stop")]
+
+
+@pytest.mark.parametrize(
+    ("rank", "deed"), [*DEATHS, *(pytest.param(*death, marks=pytest.mark.slow) for death in MORE_DEATHS)]
+)
 def test_a_process_that_dies_or_hangs_is_named_and_costs_nothing(
-    toys: Toys, start: Start, monkeypatch: pytest.MonkeyPatch, deed: str, rank: int
+    toys: Toys, start: Start, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, deed: str, rank: int
 ) -> None:
     settings = {"launch.processes": 2, "train.num_train_epochs": 1}
-    unbroken = start("unbroken", settings)
-    assert see(toys, unbroken) == 0
-    run = start("run", settings)
+    expected, run = undisturbed(settings), start("run", settings)
     monkeypatch.setenv(f"FAULT{rank}", json.dumps({"at": "step_begin", "step": 6, "do": deed}))
     begun = time.monotonic()
     assert see(toys, run) == 0, run.file("log.txt").read_text()[-3000:]
@@ -117,7 +141,7 @@ def test_a_process_that_dies_or_hangs_is_named_and_costs_nothing(
     alerts = [event.problem for event in run.read_events() if event.kind == "alert"]
     assert [alert.code for alert in alerts] == ["W503"]
     assert re.search(rf"process {rank} of 2 on \S+", alerts[0].message()), alerts[0].message()
-    assert fingerprint(run) == fingerprint(unbroken)
+    assert fingerprint(run) == expected
 
 
 def test_a_process_out_of_memory_goes_down_the_ladder(

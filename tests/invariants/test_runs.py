@@ -52,10 +52,22 @@ def train(tunewright: Command, rows: Path, small: Sequence[str], *more: str) -> 
     return result
 
 
+@pytest.fixture(scope="module")
+def made_once() -> dict[str, Any]:
+    return {}
+
+
+@pytest.fixture
+def unbroken(made_once: dict[str, Any], tunewright: Command, rows: Path, small: Sequence[str]) -> dict[str, Any]:
+    """A run that nobody disturbs, which others are compared with: trained once, as it takes twenty seconds."""
+    if not made_once:
+        made_once.update(train(tunewright, rows, small))
+    return made_once
+
+
 def test_a_stopped_and_resumed_run_is_the_unbroken_run(
-    tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path
+    tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path, unbroken: dict[str, Any]
 ) -> None:
-    unbroken = train(tunewright, rows, small)
     command = [sys.executable, "-m", "tunewright", "train", "smollm2", str(rows), *small, "-o", "broken"]
     face = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     run = RunDir(tmp_path / "broken")
@@ -94,14 +106,13 @@ def test_a_run_survives_its_terminal(tunewright: Command, rows: Path, small: Seq
 
 
 def test_accumulated_micro_batches_are_one_big_batch_and_fast_is_plain(
-    tunewright: Command, rows: Path, small: Sequence[str]
+    tunewright: Command, rows: Path, small: Sequence[str], unbroken: dict[str, Any]
 ) -> None:
-    single = train(tunewright, rows, small)
     big = ("--set", "train.per_device_train_batch_size=4", "--set", "train.gradient_accumulation_steps=1")
-    assert_same(losses(single["run"]), losses(train(tunewright, rows, small, *big)["run"]))
+    assert_same(losses(unbroken["run"]), losses(train(tunewright, rows, small, *big)["run"]))
     off = [word for name in get_args(FastPath) for word in ("--set", f"fast_paths.{name}=false")]
     plain = train(tunewright, rows, small, *off)
-    assert losses(single["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
+    assert losses(unbroken["run"]) == pytest.approx(losses(plain["run"]), abs=MASKED_ATTENTION)
 
 
 # Everything of training that is exact, and what it is compared with: all of it switched off, packing, shared beginnings.
@@ -136,12 +147,11 @@ def test_fifty_steps_by_fast_paths_are_fifty_plain_steps(off: Sequence[str], tun
 
 
 def test_merged_and_ejected_models_answer_like_the_adapter(
-    tunewright: Command, rows: Path, small: Sequence[str], tmp_path: Path
+    tunewright: Command, rows: Path, tmp_path: Path, unbroken: dict[str, Any]
 ) -> None:
-    run = train(tunewright, rows, small)
-    merged = tunewright("merge", run["run"], str(tmp_path / "merged"), "--json")
+    merged = tunewright("merge", unbroken["run"], str(tmp_path / "merged"), "--json")
     assert merged["equal"] == merged["prompts"] > 0
-    base = tunewright("eject", run["run"], str(tmp_path / "ejected"), "--json")["base"]
+    base = tunewright("eject", unbroken["run"], str(tmp_path / "ejected"), "--json")["base"]
     environment = {**os.environ, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "train.py", "--base", base],
@@ -158,14 +168,14 @@ def test_merged_and_ejected_models_answer_like_the_adapter(
         if line.startswith(("import", "from"))
     )
     ejected = load_file(tmp_path / "ejected" / "adapter" / "adapter_model.safetensors")
-    for name, tensor in adapter(run["run"]).items():
+    for name, tensor in adapter(unbroken["run"]).items():
         torch.testing.assert_close(ejected[name], tensor, atol=1e-3, rtol=1e-2)
 
     prompts = [row["messages"][1]["content"] for row in map(json.loads, rows.read_text().splitlines())][:20]
     answers = {
         name: answer_all(folder, prompts)
         for name, folder in (
-            ("adapter", run["adapter"]),
+            ("adapter", unbroken["adapter"]),
             ("merged", merged["path"]),
             ("ejected", tmp_path / "ejected/adapter"),
         )
@@ -189,12 +199,11 @@ def answer_all(folder: str | Path, prompts: Sequence[str]) -> list[str]:
     return differences
 
 
-def test_python_and_command_line_are_one(rows: Path, tunewright: Command, small: Sequence[str]) -> None:
-    by_command = train(tunewright, rows, small)
+def test_python_and_command_line_are_one(rows: Path, small: Sequence[str], unbroken: dict[str, Any]) -> None:
     settings = dict(text.split("=") for text in small[1::2])
     named = {name: json.loads(value) if value != "fp32" else value for name, value in settings.items()}
     run = api.train_loaded(api.load(named={"model.name": "smollm2", "data.train": str(rows), **named}))
-    assert losses(run.path) == losses(by_command["run"])
+    assert losses(run.path) == losses(unbroken["run"])
     assert isinstance(run.chat("hello", max_new_tokens=4), str)
     run.close()
 

@@ -1,5 +1,6 @@
 """The plan's closed form against a trace of the real architecture. What the process takes beside it: benchmarks/plan."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -23,16 +24,25 @@ QV = ["q_proj", "v_proj"]
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+def each_once(*kinds: Sequence[Any], twice: Sequence[Sequence[Any]]) -> list[Any]:
+    """Every kind in two ways, the first and the second in turn in `make test`, the others in `make test-slow`."""
+    return [
+        pytest.param(*kind, *way, marks=[] if (place + number) % 2 == 0 else pytest.mark.slow)
+        for place, kind in enumerate(kinds)
+        for number, way in enumerate(twice)
+    ]
+
+
 @pytest.mark.parametrize(
-    ("name", "targets", "r", "rows", "tokens"),
-    [
+    ("name", "targets", "r", "rows", "tokens", "checkpointing"),
+    each_once(
         ("smollm2", QV, 8, 2, 512),
         ("smollm2", ALL, 16, 4, 128),
         ("smollm2", ALL, 64, 1, 1024),
         ("llama2", QV, 16, 1, 256),
         ("qwen25", ALL, 16, 1, 256),
-    ],
+        twice=[(False,), (True,)],
+    ),
 )
 def test_the_closed_form_is_near_the_trace(
     name: str, targets: list[str], r: int, rows: int, tokens: int, checkpointing: bool
@@ -72,8 +82,8 @@ def test_the_closed_form_is_near_the_trace(
 
 
 @pytest.mark.parametrize(
-    ("kind", "packed", "checkpointing", "targets"),
-    [
+    ("kind", "packed", "checkpointing", "targets", "rows", "tokens"),
+    each_once(
         ("lora", True, False, ALL),
         ("lora", True, True, QV),
         ("lora", False, True, ALL),
@@ -83,9 +93,9 @@ def test_the_closed_form_is_near_the_trace(
         ("qlora", False, True, ALL),
         ("full", False, False, ALL),
         ("full", False, True, ALL),
-    ],
+        twice=[(1, 512), (4, 2048)],
+    ),
 )
-@pytest.mark.parametrize(("rows", "tokens"), [(1, 512), (4, 2048)])
 def test_a_plan_for_a_gpu_is_near_our_own_step_as_it_would_run_there(
     kind: str, packed: bool, checkpointing: bool, targets: list[str], rows: int, tokens: int
 ) -> None:
@@ -126,7 +136,7 @@ def test_shapes_and_settings_that_the_formula_was_not_written_by(step: dict[str,
 
 @pytest.mark.parametrize(
     ("strategy", "nodes", "each", "checkpointing"),
-    [("ddp", 8, 8, True), ("fsdp2", 1, 8, True), ("fsdp2", 1, 64, False)],
+    [("ddp", 8, 8, True), ("fsdp2", 1, 8, True), pytest.param("fsdp2", 1, 64, False, marks=pytest.mark.slow)],
 )
 def test_a_plan_for_several_devices_is_near_what_torch_counts_on_the_first(
     strategy: str, nodes: int, each: int, checkpointing: bool

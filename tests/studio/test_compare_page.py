@@ -113,3 +113,22 @@ def test_strangers_names_and_rows_stay_text(browser: TestClient, train: Cell) ->
     train("r8", 0.5, rows=other, before=other, **{"peft.r": 8})
     text = compare(browser, "r4", "r8")
     assert "<img" not in text and "&lt;img" in text
+
+
+def test_the_trials_of_a_sweep_are_a_table_while_it_runs(browser: TestClient, train: Cell, tmp_path: Path) -> None:
+    (tmp_path / "sweep-shop").mkdir()
+    for run in ranks(train, r4=(0.5, 80), r16=(0.85, 100)):
+        run.path.rename(tmp_path / "sweep-shop" / f"trial-{run.name}")
+    (tmp_path / "sweep-shop").rename(tmp_path / "runs" / "sweep-shop")
+    train("alone", 0.5)
+    assert 'href="/compare?in=sweep-shop"' in compare(browser)
+    text = browser.get("/compare?in=sweep-shop").text
+    page = held_in(text)
+    assert "trial-r16" in page.text and "alone" not in [
+        box["value"] for box in page.all("input") if box["name"] == "run"
+    ]
+    assert "54 / " in page.text
+    assert "tunewright compare runs/sweep-shop/trial-r4 runs/sweep-shop/trial-r16" in page.text
+    part = browser.get("/compare?in=sweep-shop", headers={"hx-request": "true"}).text
+    assert "trial-r4" in part and "<html" not in part
+    assert "trial-r4" not in browser.get("/compare?in=../runs/sweep-shop").text
