@@ -22,7 +22,9 @@ def test_what_long_work_notes_is_said_in_the_readers_language(monkeypatch: pytes
     assert said == ["从 checkpoint-9 继续", "as it is"]
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "continuing from checkpoint-9"), ("zh", "从 checkpoint-9 继续")])
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "continuing from checkpoint-9"), ("zh", "从 checkpoint-9 继续")]
+)
 def test_what_a_run_notes_is_shown_in_the_readers_language(language: str, words: str) -> None:
     channel = Channel(io.StringIO(), False, False, None)
     with speaking(language):
