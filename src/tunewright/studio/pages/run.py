@@ -16,7 +16,7 @@ from tunewright.rundir.events import AlertEvent
 from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
-from tunewright.studio.pages import run_rows
+from tunewright.studio.pages import findings, run_rows
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
@@ -43,9 +43,10 @@ def _sections(watch: Watch) -> dict[str, object]:
     if watch.run.state not in ENDED:
         return {"damage": []}
     try:
-        return {"damage": [], **api.report_sections(watch.run.dir, watch.history)}
+        sections = api.report_sections(watch.run.dir, watch.history)
     except TrainingError as fault:
         return {"damage": list(fault.problems)}
+    return {"damage": [], **sections, **findings.values(watch.run, sections["findings"])}
 
 
 def _values(watch: Watch) -> dict[str, Any]:
