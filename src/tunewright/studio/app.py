@@ -25,7 +25,19 @@ from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
 from tunewright.studio.looking import Lookouts
-from tunewright.studio.pages import chat, data, data_changes, export, findings, machine, plan, run, runs
+from tunewright.studio.pages import (
+    answers,
+    chat,
+    compare,
+    data,
+    data_changes,
+    export,
+    findings,
+    machine,
+    plan,
+    run,
+    runs,
+)
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -62,6 +74,8 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *answers.ROUTES,
+            *compare.ROUTES,
             *data.ROUTES,
             *data_changes.ROUTES,
             *chat.ROUTES,

@@ -13,10 +13,10 @@ from tunewright import api
 from tunewright.errors import Problem, TrainingError
 from tunewright.rundir import file_names
 from tunewright.rundir.events import AlertEvent
-from tunewright.rundir.run_dir import LIVE, WAITING
+from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
-from tunewright.studio.pages import run_rows
+from tunewright.studio.pages import findings, run_rows
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
@@ -32,7 +32,21 @@ def show(request: Request) -> Response:
         values = _values(watch)
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
-    return rendering.page("run.html.j2", request, **values, log=_log(run, ""))
+    sections = _sections(watch)
+    if "record" in sections:
+        values["problems"] = []  # the verdict names them
+    return rendering.page("run.html.j2", request, **{**sections, **values}, log=_log(run, ""))
+
+
+def _sections(watch: Watch) -> dict[str, object]:
+    """What the report shows of a run that ended; `damage` where its files do not tell, nothing before the end."""
+    if watch.run.state not in ENDED:
+        return {"damage": []}
+    try:
+        sections = api.report_sections(watch.run.dir, watch.history)
+    except TrainingError as fault:
+        return {"damage": list(fault.problems)}
+    return {"damage": [], **sections, **findings.values(watch.run, sections["findings"])}
 
 
 def _values(watch: Watch) -> dict[str, Any]:
