@@ -1,7 +1,6 @@
 """One run, live or ended: state, phases, curves, what was said, its log; stopping, going on and removing it."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -84,14 +83,8 @@ def stream(request: Request) -> Response:
         is_over = not values["is_live"] and not values["is_waiting"]
         return ("" if is_over else f"{watch.look()} {values['state']}"), text
 
-    response: Response = live.stream(look, partial(status, request))
+    response: Response = live.stream(look)
     return response
-
-
-def status(request: Request) -> Response:
-    """`/runs/{name}/status`: the same once, for a page without a stream, which asks again by itself."""
-    watch = request.app.state.studio.live.watch(run_rows.run_named(request.path_params["name"]))
-    return rendering.page("status.html.j2", request, **_values(watch), polls=True)
 
 
 def curve(request: Request) -> Response:
@@ -145,7 +138,6 @@ def report(request: Request) -> Response:
 ROUTES = [
     Route("/runs/{name}", show),
     Route("/runs/{name}/stream", stream),
-    Route("/runs/{name}/status", status),
     Route("/runs/{name}/curve", curve),
     Route("/runs/{name}/log", log),
     Route("/runs/{name}/report", report),
