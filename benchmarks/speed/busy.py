@@ -1,8 +1,8 @@
 """What is left of the speed beside programs that compute without pause? `python benchmarks/speed/busy.py [--steps 3] [NAMES]`
 
 The same rows and settings as in run.py, with 0, 1 and 2 foreign processes of one thread each, in turns. Writes busy-*.json and
-BUSY.md. A fair scheduler would leave a program of two threads on two cores two thirds of them beside one neighbour, and a half
-beside two. Linux; run it on an otherwise idle machine.
+BUSY.md after each; names that are not given keep what is known of them. A fair scheduler would leave a program of two threads on
+two cores two thirds of them beside one neighbour, and a half beside two. Linux; run it on an otherwise idle machine.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -59,9 +59,25 @@ def table(results: dict[str, object]) -> str:
         "|---|---|---|---|",
     ]
     for name, of_name in rates.items():
-        cells = (f"{rate:.0f} ({rate / of_name['0']:.2f})" for rate in of_name.values())
+        cells = [f"{rate:.0f} ({rate / of_name['0']:.2f})" for rate in of_name.values()]
+        cells += ["–"] * (len(NEIGHBOURS) - len(cells))
         lines.append(f"| {title_of(name)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def keep(steps: int, rates: Mapping[str, Mapping[str, float]]) -> None:
+    """Write what is measured so far, beside what was known of other programs on this kind of processor."""
+    chip = processor()
+    path = results_path(chip)
+    path = path.with_name(path.name.replace("results", "busy"))
+    known = json.loads(path.read_text())["tokens_per_second"] if path.is_file() else {}
+    results = {"date": str(date.today()), "processor": chip, "steps": steps, "tokens_per_second": known | rates}
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    every = sorted((json.loads(one.read_text()) for one in HERE.glob("busy-*.json")), key=lambda one: one["date"])
+    tables = "\n".join(map(table, reversed(every)))
+    (HERE / "BUSY.md").write_text(
+        f"# Beside other programs\n\n{(__doc__ or '').partition(chr(10))[2].strip()}\n\n{tables}"
+    )
 
 
 def main() -> None:
@@ -82,17 +98,7 @@ def main() -> None:
                     done = run_of(name, job, binaries)
                 rates[name][str(count)] = sum(tokens[1:]) / sum(done["step_seconds"])
                 print(f"{count} {name}: {rates[name][str(count)]:.0f} tokens/s", file=sys.stderr, flush=True)
-    chip = processor()
-    results: dict[str, object] = {
-        "date": str(date.today()), "processor": chip, "steps": asked.steps, "tokens_per_second": rates
-    }  # fmt: skip
-    path = results_path(chip)
-    path.with_name(path.name.replace("results", "busy")).write_text(json.dumps(results, indent=1) + "\n")
-    known = sorted((json.loads(one.read_text()) for one in HERE.glob("busy-*.json")), key=lambda one: one["date"])
-    page = f"# Beside other programs\n\n{__doc__.partition(chr(10))[2].strip()}\n\n" + "\n".join(
-        map(table, reversed(known))
-    )
-    (HERE / "BUSY.md").write_text(page)
+                keep(asked.steps, rates)
 
 
 if __name__ == "__main__":

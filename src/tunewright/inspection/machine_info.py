@@ -47,6 +47,7 @@ class BlockShape(FrozenModel):
 class SpeedProbe(FrozenModel):
     """What the worker measured once on this device: floating point operations per second by precision.
 
+    `flops` are those of steps of a block, `forward` those of passes forward alone, as in tests.
     `matmul` are those of bare products on a CPU: in fp32 by library, in bf16 and in 8 bits; what is not exact is left out.
     `training` are those of a step of LoRA through one block and the output layer of one model, measured where bf16 may pay.
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
@@ -59,6 +60,7 @@ class SpeedProbe(FrozenModel):
     device_name: str
     memory_bytes: int = Field(ge=0, lt=2**60)
     flops: dict[str, Rate]
+    forward: dict[str, Rate] = Field(default_factory=dict)
     matmul: dict[str, Rate] = Field(default_factory=dict)
     training: dict[str, Rate] = Field(default_factory=dict)
     busy_share: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -76,6 +78,11 @@ class SpeedProbe(FrozenModel):
         if precision == "mixed" and "mixed" in self.training:
             return self.flops["fp32"] * self.training["mixed"] / self.training["fp32"]
         return self.flops.get("bf16" if precision == "mixed" else precision)
+
+    def forward_gain(self, precision: str) -> float:
+        """How many times as fast products are computed in a pass forward alone as in a step; 1 where it was not measured."""
+        name = "fp32" if precision == "mixed" else precision
+        return self.forward[name] / self.flops[name] if name in self.forward else 1.0
 
     @property
     def is_doubtful(self) -> bool:
@@ -182,7 +189,7 @@ def probe_path(device_index: int = 0) -> Path:
     """Where the measurement for this machine, this torch and this accelerator is kept."""
     key = f"{platform.node()} {processor()} {len(os.sched_getaffinity(0))} {versions().get('torch')}"
     key += "".join(f" {name}={value}" for name, value in visible_device(device_index).items() if value != "0")
-    return home() / f"probe-5-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    return home() / f"probe-6-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def num_cpus() -> int:

@@ -31,8 +31,7 @@ STEP_SECONDS = {"cpu": 0.02, "gpu": 0.01}
 TRAINER_SECONDS = 0.4
 # The probe's block trains its weights and pads nothing; a step of adapters with fast paths does more of it in products.
 PACKED_GAIN = 1.12
-# A pass forward alone comes nearer to the rate of bare products.
-FORWARD_GAIN = 1.15
+FORWARD_SHARE = 1 / 3  # of what a step costs beside its products
 # Against fp32 or bf16 weights, tokens a second (benchmarks/memory).
 STORED_GAIN = {"none": 1.0, "8bit": 0.95, "4bit": 0.88}
 INT8_GAIN = 1.28  # where this model was not measured
@@ -61,8 +60,10 @@ def estimate_time(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.
     rate = measured * _gain(run, facts)
     blocks = facts.model.num_layers + facts.model.num_decoder_layers
     one_step = todo.step / rate + todo.micro_batches * blocks * LAYER_SECONDS[device] + STEP_SECONDS[device]
-    tests = _tests_while_training(run, facts, todo) / (FORWARD_GAIN * rate)
-    before, after = _answers(run, facts, todo, rate, device)
+    forward_rate = measured * probe.forward_gain(run.model.precision) * _gain(run, facts, of_step=False)
+    tested = min(facts.data.num_held_out_sequences, run.eval.loss_rows or facts.data.num_held_out_sequences)
+    tests = _num_tests(run, todo) * _losses(run, facts, todo, forward_rate, tested)
+    before, after = _answers(run, facts, todo, rate, forward_rate, device)
     load = START_SECONDS + facts.model.weight_bytes / LOAD_BYTES_PER_SECOND
     parts = {
         "prepare": PREPARE_SECONDS_A_ROW * (facts.data.num_train + facts.data.num_held_out),
@@ -71,7 +72,7 @@ def estimate_time(run: ResolvedConfig, facts: InspectedFacts, factor: float = 1.
         "evaluate_before": factor * before,
         "train": factor * (TRAINER_SECONDS + todo.steps * one_step + tests + _saves(run, facts, todo)),
         "evaluate_after": factor * after,
-        "save": SAVE_SECONDS + factor * todo.forward / (FORWARD_GAIN * rate),
+        "save": SAVE_SECONDS + factor * todo.forward / forward_rate,
     }
     low, high = SPREAD[probe.is_measured]
     seen = round(todo.steps * effective_batch(run) * min(facts.data.mean_length, run.data.max_length))
@@ -84,13 +85,14 @@ def step_rate(run: ResolvedConfig, facts: InspectedFacts) -> float:
     return ((probe.rate(run.model.precision) if probe else None) or 1.0) * _gain(run, facts)
 
 
-def _gain(run: ResolvedConfig, facts: InspectedFacts) -> float:
-    """How much faster or slower than the probe's block."""
+def _gain(run: ResolvedConfig, facts: InspectedFacts, *, of_step: bool = True) -> float:
+    """How much faster or slower than the probe's block: of a step, or of a pass forward alone."""
     paths = fast_paths(run, facts)
     training = facts.machine.probe.training if facts.machine.probe else {}
+    packed = PACKED_GAIN if of_step and ("packing" in paths or "int8" in paths) else 1.0
     if "int8" in paths:
-        return PACKED_GAIN * (training["int8"] / training["fp32"] if "int8" in training else INT8_GAIN)
-    return STORED_GAIN[run.model.quantization] * (PACKED_GAIN if "packing" in paths else 1.0)
+        return packed * (training["int8"] / training["fp32"] if "int8" in training else INT8_GAIN)
+    return packed * STORED_GAIN[run.model.quantization]
 
 
 def _rehearsal(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, rate: float) -> float:
@@ -99,11 +101,12 @@ def _rehearsal(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, ra
     return FIRST_TOUCH * share * todo.step / rate + FIRST_SECONDS
 
 
-def _tests_while_training(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork) -> float:
-    """Operations of the held-out losses during training; the last step always has one."""
-    tests = facts.data.num_held_out_sequences
-    rows = min(tests, run.eval.loss_rows or tests)
-    return _num_tests(run, todo) * rows * todo.forward
+def _losses(run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, forward_rate: float, rows: int) -> float:
+    """Seconds of the losses of so many held-out rows: a pass forward each, and what each batch costs beside its products."""
+    blocks = facts.model.num_layers + facts.model.num_decoder_layers
+    device = "cpu" if facts.is_on_cpu else "gpu"
+    beside = FORWARD_SHARE * (blocks * LAYER_SECONDS[device] + STEP_SECONDS[device])
+    return rows * todo.forward / forward_rate + -(-rows // run.train.per_device_train_batch_size) * beside
 
 
 def _num_tests(run: ResolvedConfig, todo: ComputeWork) -> int:
@@ -122,18 +125,18 @@ def _layer_seconds(run: ResolvedConfig, facts: InspectedFacts, device: str) -> f
 
 
 def _answers(
-    run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, rate: float, device: str
+    run: ResolvedConfig, facts: InspectedFacts, todo: ComputeWork, rate: float, forward_rate: float, device: str
 ) -> tuple[float, float]:
     """Seconds of the tests before and after: all held-out losses, and answers where the model writes some."""
     held_out, rows = facts.data.num_held_out_sequences, run.eval.rows
     if not held_out:
         return 0.0, 0.0
-    loss = held_out * todo.forward / (FORWARD_GAIN * rate)
+    loss = _losses(run, facts, todo, forward_rate, held_out)
     if not TASKS[run.task].writes or not rows:
         return loss, loss
     model = facts.model
     numbers = frozen_numbers(model) + model.hidden_size * model.vocab_size
-    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / (FORWARD_GAIN * rate)
+    read = rows * 2 * frozen_numbers(model) * facts.data.mean_length / forward_rate
     batches = -(-rows // ROWS_WRITTEN_AT_ONCE)
     weights = stored_bytes(model, run.model.precision, run.model.quantization)
     token_seconds = weights / READ_BYTES_PER_SECOND[device] + model.num_layers * _layer_seconds(run, facts, device)

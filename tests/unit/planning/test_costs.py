@@ -1,6 +1,6 @@
 """What a run takes, before it starts: memory of 7B models, time, other devices, what could be done otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -116,6 +116,28 @@ def test_time_grows_with_the_rows_and_shrinks_with_the_speed(facts: Build) -> No
     once = train_seconds(10_000, MEASURED)
     assert train_seconds(20_000, MEASURED) == pytest.approx(2 * once, rel=0.1)
     assert 0.5 * once < train_seconds(10_000, twice) < 0.6 * once
+
+
+def test_tests_are_as_fast_as_passes_forward_alone_were_measured(facts: Build) -> None:
+    def seconds(gain: float) -> Mapping[str, float]:
+        forward = {name: gain * rate for name, rate in MEASURED.flops.items()}
+        run = ask(eval={"rows": 0}, train={"num_train_epochs": 1, "eval_steps": 10_000})
+        plan = make_plan(run, facts(held_out=2000, probe=MEASURED.model_copy(update={"forward": forward})))
+        assert plan.time is not None
+        return plan.time.parts
+
+    as_steps, twice = seconds(1.0), seconds(2.0)
+    assert 0.5 * as_steps["evaluate_before"] < twice["evaluate_before"] < 0.6 * as_steps["evaluate_before"]
+    assert twice["rehearse"] == as_steps["rehearse"]
+    assert seconds(1.0) == make_seconds_unmeasured(facts)
+
+
+def make_seconds_unmeasured(facts: Build) -> Mapping[str, float]:
+    """The same of a probe that did not measure them, as of a device that is not here."""
+    run = ask(eval={"rows": 0}, train={"num_train_epochs": 1, "eval_steps": 10_000})
+    plan = make_plan(run, facts(held_out=2000, probe=MEASURED))
+    assert plan.time is not None
+    return plan.time.parts
 
 
 def test_what_calibration_learned_stretches_the_training_alone(facts: Build) -> None:

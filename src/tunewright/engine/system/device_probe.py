@@ -2,7 +2,9 @@
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,13 +25,13 @@ ROWS, TOKENS = 4, 128
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def flops(dtypes: dict[str, torch.dtype]) -> dict[str, float]:
-    """Useful floating point operations per second of a transformer block, forward and backward.
+def flops(dtypes: dict[str, torch.dtype]) -> tuple[dict[str, float], dict[str, float]]:
+    """Useful floating point operations per second of a transformer block: forward and backward, and forward alone.
 
     A block and not a bare matrix product: on some CPUs bf16 products are fast while everything between them is slow.
     The precisions take turns and the best round of each counts, so that a busy neighbour does not decide.
     """
-    best = dict.fromkeys(dtypes, 0.0)
+    step, forward = dict.fromkeys(dtypes, 0.0), dict.fromkeys(dtypes, 0.0)
     blocks = {
         name: nn.TransformerEncoderLayer(
             WIDTH, HEADS, INNER, dropout=0.0, batch_first=True, device=device.device(), dtype=dtype
@@ -38,23 +40,30 @@ def flops(dtypes: dict[str, torch.dtype]) -> dict[str, float]:
     }
     for _round in range(ROUNDS):
         for name, block in blocks.items():
-            best[name] = max(best[name], _rate(block, dtypes[name]))
-    return best
+            x = torch.randn(ROWS, TOKENS, WIDTH, device=device.device()).to(dtypes[name]).requires_grad_()
+            passes = ROWS * TOKENS * sum(parameter.numel() for parameter in block.parameters())
+            step[name] = max(step[name], 6 * passes * _times_a_second(partial(_step, block, x)))
+            forward[name] = max(forward[name], 2 * passes * _times_a_second(partial(_forward, block, x)))
+    return step, forward
 
 
-def _rate(block: nn.Module, dtype: torch.dtype) -> float:
-    x = torch.randn(ROWS, TOKENS, WIDTH, device=device.device()).to(dtype).requires_grad_()
-    parameters = sum(parameter.numel() for parameter in block.parameters())
-    _step(block, x)
+def _times_a_second(work: Callable[[], None]) -> float:
+    work()
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS_A_ROUND:
-        _step(block, x)
+        work()
         count += 1
-    return 6 * parameters * ROWS * TOKENS * count / (time.perf_counter() - started)
+    return count / (time.perf_counter() - started)
 
 
 def _step(block: nn.Module, x: torch.Tensor) -> None:
     block(x).float().square().mean().backward()
+    device.synchronize()
+
+
+@torch.no_grad()
+def _forward(block: nn.Module, x: torch.Tensor) -> None:
+    block(x)
     device.synchronize()
 
 
@@ -65,12 +74,13 @@ def measure() -> SpeedProbe:
     matmul = matmul_rates() if device.is_on_cpu() else {}
     is_onednn_faster = matmul.get("onednn", 0) > matmul.get("mkl", 0)
     with onednn_matmul() if is_onednn_faster else nullcontext():
-        rates = flops(dtypes)
+        step, forward = flops(dtypes)
     return SpeedProbe(
         device=device.device().type,
         device_name=device.name(),
         memory_bytes=device.memory_bytes(),
-        flops=rates,
+        flops=step,
+        forward=forward,
         matmul=matmul,
         busy_share=busy,
         has_varlen_attention=device.has_varlen_attention(),

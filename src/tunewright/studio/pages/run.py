@@ -59,10 +59,11 @@ def _values(watch: Watch) -> dict[str, Any]:
 
 
 def _rail(now: str, ended: Mapping[str, float], *, has_ended: bool) -> list[tuple[str, str]]:
-    """Each phase with `done`, `now` or `next`."""
-    return [
+    """Each phase with `done`, `now` or `next`; of a run that has ended those that there were."""
+    rail = [
         (phase, "now" if phase == now and not has_ended else "done" if phase in ended else "next") for phase in PHASES
     ]
+    return [(phase, when) for phase, when in rail if when != "next" or not has_ended]
 
 
 def _alerts(watch: Watch) -> list[Problem]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunewright import api
 from tunewright.errors import TrainingError, error
+from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
 from tunewright.rundir.run_overview import RunOverview
 
@@ -71,16 +72,16 @@ def choices(shown: Sequence[RunRow]) -> dict[str, list[str]]:
 def _row(run: api.TrainedRun) -> RunRow:
     """A row; of a run that is not changed any more what was read before is used again."""
     marks = tuple(_mark(run.path / name) for name in ("run.json", "events.jsonl", "plan.json"))
-    overview, task, data, seconds = _read(run.path, run.state, marks)
+    overview, plan, seconds = _read(run.path, run.state, marks)
     info, result = overview.info, overview.result
     return RunRow(
         name=run.name,
         state=overview.state,
         created=info.created if info else run.path.stat().st_mtime,
         title=info.name if info else "",
-        task=task,
-        model=formatting.file_name(info.model or "") if info else "",
-        data=data,
+        task=plan.run.task if plan else "",
+        model=formatting.file_name(plan.facts.model.name) if plan else "",
+        data=formatting.file_names(plan.run.data.paths) if plan else "",
         scores=_scores(overview),
         seconds=seconds,
         peak_bytes=result.peak_rss_bytes if result else None,
@@ -98,15 +99,14 @@ def _mark(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, state: str, marks: tuple[tuple[int, int], ...]) -> tuple[RunOverview, str, str, float | None]:
-    """Overview, task, data and seconds of a run whose state and files are these."""
+def _read(path: Path, state: str, marks: tuple[tuple[int, int], ...]) -> tuple[RunOverview, Plan | None, float | None]:
+    """Overview, plan and seconds of a run whose state and files are these."""
     run = next(run for run in every() if run.path == path)
     overview = api.overview(run)
     try:
-        plan = run.plan
-        return overview, plan.run.task, formatting.file_names(plan.run.data.paths), run.dir.seconds()
+        return overview, run.plan, run.dir.seconds()
     except TrainingError:
-        return overview, "", "", None
+        return overview, None, None
 
 
 def _scores(overview: RunOverview) -> str:
