@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.browser import chromium
-from tests.browser.site import PAGES, fill, serving
+from tests.browser.site import PAGES, Server, fill, serving
 
 WAIT_MS = 400  # in which curves are drawn
 LANGUAGES, SCHEMES, WIDTHS = {"en": "en-GB", "zh": "zh-CN"}, ("light", "dark"), (1280, 360)
@@ -23,7 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, chromium.launched() as browser:
         folder = Path(place) / "folder"
         fill(folder / "runs")
-        with serving(folder, Path(place) / "home") as server:
+        with serving(Server(folder, Path(place) / "home")) as server:
             for (language, locale), scheme, width in product(LANGUAGES.items(), SCHEMES, WIDTHS):
                 viewport = {"width": width, "height": 800}
                 context = browser.new_context(locale=locale, color_scheme=scheme, viewport=viewport)

@@ -195,7 +195,7 @@ def measured(place: Path) -> dict[str, float]:
         return f"{step} / {running.plan.num_steps}"
 
     found = start(folder, place / "home")
-    with serving(folder, place / "home") as server, opened(server) as page:
+    with serving(Server(folder, place / "home")) as server, opened(server) as page:
         client = Client(server)
         found |= list_page(client, page)
         found |= event_to_page(page, server, step_on)

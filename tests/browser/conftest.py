@@ -44,7 +44,7 @@ def running(folder: Path) -> Story:
 
 @pytest.fixture(scope="package")
 def server(folder: Path, running: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(folder, tmp_path_factory.mktemp("home")) as serving_here:
+    with serving(Server(folder, tmp_path_factory.mktemp("home"))) as serving_here:
         yield serving_here
 
 

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +30,6 @@ PAGES = {
     "run of labels": f"/runs/{CLASSIFIED}",
     "run that goes on": f"/runs/{RUNNING}",
     "run that failed": f"/runs/{FAILED}",
-    "log": f"/runs/{FINISHED}/log?q=step",
 }
 
 
@@ -41,6 +40,8 @@ class Server:
     folder: Path
     home: Path
     port: int = 0
+    inside: Sequence[str] = ()
+    """Words before the command, as of a name space."""
     process: "subprocess.Popen[str] | None" = None
     address: str = field(default="", init=False)
     """The printed one, with a code that is good once."""
@@ -60,14 +61,18 @@ class Server:
 
     def command(self, *words: str) -> "subprocess.Popen[str]":
         """Another command of this person, in this folder."""
+        return self._spawn([sys.executable, "-m", "tunewright", *words])
+
+    def _spawn(self, words: Sequence[str]) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "tunewright", *words], cwd=self.folder, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            words, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
         )  # fmt: skip
 
     def start(self) -> None:
         """Start it, and wait until it has said where it is."""
-        self.process = self.command("studio", "--no-open", "--port", str(self.port))
+        words = [sys.executable, "-m", "tunewright", "studio", "--no-open", "--port", str(self.port)]
+        self.process = self._spawn([*self.inside, *words])
         assert self.process.stdout
         for line in self.process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)/\?code=\S+", line):
@@ -112,9 +117,8 @@ def fill(runs: Path) -> Story:
 
 
 @contextmanager
-def serving(folder: Path, home: Path) -> Iterator[Server]:
-    """A server for as long as this lasts."""
-    server = Server(folder, home)
+def serving(server: Server) -> Iterator[Server]:
+    """It serves for as long as this lasts."""
     server.start()
     try:
         yield server

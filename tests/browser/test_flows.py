@@ -8,15 +8,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
-from tests.browser.site import CLASSIFIED, FINISHED, RUNNING, Server, fill, serving
-from tests.browser.watched import Watch
-from tests.unit.report.conftest import Story
+from tests.browser.site import CLASSIFIED, FAILED, FINISHED, RUNNING, Server, fill, serving
+from tests.browser.watched import GONE, Watch
+from tests.small_disk import namespace
+from tests.unit.report.conftest import Story, begin
 
 pytestmark = pytest.mark.browser
 MANY = 12  # more than the connections that a browser gives one host
 OPENS_SECONDS = 5.0
 STOPS_SECONDS = 2.0
-GONE = "htmx:sse:error|ERR_(CONNECTION_REFUSED|CONNECTION_RESET|INCOMPLETE_CHUNKED_ENCODING|EMPTY_RESPONSE|INTERNET_DISCONNECTED)"
 TAB_STOPS = 20
 FOCUS = """() => {
   const one = document.activeElement, style = getComputedStyle(one);
@@ -76,6 +76,7 @@ def test_a_server_that_is_killed_is_missed_and_found_again(
 
 def test_a_connection_that_is_cut_goes_on(visit: Open, watches: list[Watch], go_on: Callable[[], str]) -> None:
     page = visit(f"/runs/{RUNNING}")
+    expect_step(page, go_on())
     with watches[-1].expecting(GONE):
         page.context.set_offline(True)
         step = go_on()
@@ -142,6 +143,7 @@ def test_keys_alone_lead_everywhere(visit: Open) -> None:
     page.locator("#run-list").get_by_role("link", name=CLASSIFIED).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(CLASSIFIED)
+    page.wait_for_load_state()
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
     page.keyboard.press("Escape")
@@ -163,7 +165,7 @@ def test_a_server_with_open_streams_ends_at_once_and_without_a_traceback(
     visit: Open, watches: list[Watch], tmp_path: Path
 ) -> None:
     fill(tmp_path / "folder" / "runs")
-    with serving(tmp_path / "folder", tmp_path / "home") as server:
+    with serving(Server(tmp_path / "folder", tmp_path / "home")) as server:
         page = visit(f"/runs/{RUNNING}", at=server)
         expect(page.locator("#status dl.costs")).to_be_visible()
         with watches[-1].expecting(GONE):
@@ -172,6 +174,25 @@ def test_a_server_with_open_streams_ends_at_once_and_without_a_traceback(
             assert time.monotonic() - begun < STOPS_SECONDS
             assert code in (0, 130) and "Traceback" not in said, said
             expect(page.locator("#lost")).to_be_visible()
+
+
+FILLED = 'mount -t tmpfs -o size=1m tmpfs runs && cp -r "$0"/. runs; cat /dev/zero > runs/ballast; exec "$@"'
+
+
+def test_a_full_disk_is_told_on_the_page(visit: Open, watches: list[Watch], tmp_path: Path) -> None:
+    words = namespace()
+    if words is None:
+        pytest.skip("neither root nor a user namespace may mount a tmpfs on this system")
+    (tmp_path / "folder" / "runs").mkdir(parents=True)
+    begin(tmp_path / "made", FAILED, state="failed")
+    full = Server(tmp_path / "folder", tmp_path / "home", inside=[*words, "sh", "-c", FILLED, str(tmp_path / "made")])
+    with serving(full):
+        page = visit(f"/runs/{FAILED}", at=full)
+        with watches[-1].expecting("status of 409"):
+            page.get_by_role("button", name="Go on").click()
+            expect(page.get_by_role("alert")).to_contain_text("No space left on device")
+        page.get_by_role("link", name="Runs").first.click()
+        expect(page.locator("#run-list tbody tr")).to_have_count(1)
 
 
 def test_without_javascript_pages_show_the_same(visit: Open) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.site import Server
+from tests.browser.watched import GONE, Watch
 from tests.matrix.conftest import shop_rows, tiny_model
 from tunewright.inspection.machine_info import SpeedProbe, probe_path
 from tunewright.rundir import atomic_io
@@ -56,7 +57,7 @@ def test_a_run_of_the_command_line_appears_and_comes_to_its_end_on_the_page(trai
 
 
 def test_a_run_is_stopped_and_one_double_click_goes_on_once(
-    trained: Any, visit: Open, server: Server, folder: Path
+    trained: Any, visit: Open, server: Server, folder: Path, watches: list[Watch]
 ) -> None:
     command = trained("many", MANY)
     page = visit("/")
@@ -71,11 +72,13 @@ def test_a_run_is_stopped_and_one_double_click_goes_on_once(
     page.get_by_role("button", name="Go on from the last checkpoint").dblclick()
     expect_state(page, "running", STARTS_MS)
     expect(page.locator("#live-loss canvas")).to_be_visible(timeout=STARTS_MS)
-    server.kill()
-    server.start()
-    page.goto(server.visit(f"/runs/{run.name}"))
+    with watches[-1].expecting(GONE):
+        server.kill()
+        server.start()
+        page.goto(server.visit(f"/runs/{run.name}"))
     page.get_by_role("button", name="End now").click()
     expect_state(page, "stopped", ENDS_MS)
-    begun = [event for event in run.read_events() if event.kind == "phase" and event.phase == "train"]
-    starts = [event for event in begun if event.state == "begin"]
-    assert len(starts) == 2 and starts[1].step >= stopped_at
+    events = run.read_events()
+    begun = [event.seq for event in events if event.kind == "phase" and event.phase == "train" and event.state == "begin"]
+    assert len(begun) == 2, "two clicks, one start"
+    assert all(event.step > stopped_at for event in events if event.kind == "log" and event.seq > begun[1])

@@ -9,7 +9,7 @@ from tunewright.studio import app
 from tunewright.studio.guard import Keys
 
 # Parts of pages, data and downloads.
-NO_PAGES = {"/stream", "/runs/{name}/stream", "/runs/{name}/curve", "/runs/{name}/report"}
+NO_PAGES = {"/stream", "/runs/{name}/stream", "/runs/{name}/curve", "/runs/{name}/log", "/runs/{name}/report"}
 
 
 def test_every_page_is_in_the_table_of_the_browser_tests() -> None:

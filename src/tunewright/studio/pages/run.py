@@ -79,10 +79,11 @@ def stream(request: Request) -> Response:
 
     def look() -> tuple[str, str]:
         watch = live.watch(run)
+        position = watch.look()  # before the text is made: what comes meanwhile makes another state
         values = _values(watch)
         text = rendering.html("status.html.j2", request, **values)
         is_over = not values["is_live"] and not values["is_waiting"]
-        return ("" if is_over else f"{watch.look()} {values['state']}"), text
+        return ("" if is_over else f"{position} {values['state']}"), text
 
     response: Response = live.stream(look)
     return response
