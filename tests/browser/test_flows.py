@@ -190,7 +190,7 @@ def test_a_full_disk_is_told_on_the_page(visit: Open, watches: list[Watch], tmp_
         page = visit(f"/runs/{FAILED}", at=full)
         with watches[-1].expecting("status of 409"):
             page.get_by_role("button", name="Go on").click()
-            expect(page.get_by_role("alert")).to_contain_text("No space left on device")
+            expect(page.get_by_role("alert")).to_contain_text("E520")
         page.get_by_role("link", name="Runs").first.click()
         expect(page.locator("#run-list tbody tr")).to_have_count(1)
 

@@ -79,6 +79,8 @@ def test_a_run_is_stopped_and_one_double_click_goes_on_once(
     page.get_by_role("button", name="End now").click()
     expect_state(page, "stopped", ENDS_MS)
     events = run.read_events()
-    begun = [event.seq for event in events if event.kind == "phase" and event.phase == "train" and event.state == "begin"]
+    begun = [
+        event.seq for event in events if event.kind == "phase" and event.phase == "train" and event.state == "begin"
+    ]
     assert len(begun) == 2, "two clicks, one start"
     assert all(event.step > stopped_at for event in events if event.kind == "log" and event.seq > begun[1])
