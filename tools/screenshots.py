@@ -30,7 +30,7 @@ def main() -> None:
                 page = context.new_page()
                 page.goto(server.visit())
                 for name in names:
-                    page.goto(f"{server.origin}{PAGES[name]}")
+                    page.goto(f"{server.origin}{server.place(name)}")
                     page.wait_for_timeout(WAIT_MS)
                     file = target / f"{name.replace(' ', '-').replace(',', '')}-{language}-{scheme}-{width}.png"
                     page.screenshot(path=file, full_page=True)

@@ -26,7 +26,6 @@ from benchmarks.load.run import write_run
 from tests.browser import chromium
 from tests.browser.site import RUNNING, Server, fill, serving
 from tunewright.inspection import machine_info
-from tunewright.studio.guard import Keys
 
 RESULTS = Path(__file__).parent / "results.json"
 RUNS, EVENTS, STEPS, ANSWERS = 100, 100_000, 100, 20
@@ -45,8 +44,8 @@ class Client:
     """A browser's requests without a browser."""
 
     def __init__(self, server: Server) -> None:
-        keys = Keys((server.home / "tunewright" / "studio" / "secret").read_bytes(), server.port)
-        self.server, self.headers = server, {"cookie": f"{keys.cookie_name}={keys.cookie}", "accept-language": "en"}
+        cookie = f"{server.keys.cookie_name}={server.keys.cookie}"
+        self.server, self.headers = server, {"cookie": cookie, "accept-language": "en"}
 
     def get(self, path: str) -> tuple[float, float, int]:
         """Seconds to the first byte and to the last, and how many bytes there were. Raises: AssertionError"""

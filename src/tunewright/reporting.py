@@ -12,7 +12,10 @@ class Reporter(Protocol):
     """Receives progress and notes of one call."""
 
     def progress(self, done: int, total: int) -> None:
-        """So much of the work is done, in units of the caller's choice; called often."""
+        """So much of the work is done, in units of the caller's choice; called often. `total` is 0 while it is not known.
+
+        What it raises ends the work, which leaves nothing half done behind.
+        """
 
     def note(self, text: str) -> None:
         """Something decided or measured that a person wants to know, or a step that takes a moment."""
@@ -41,7 +44,7 @@ class PartReporter:
     total: int
 
     def progress(self, done: int, total: int) -> None:
-        self.whole.progress(self.start + self.size * done // max(1, total), self.total)
+        self.whole.progress(self.start + (self.size * done // total if total else 0), self.total)
 
     def note(self, text: str) -> None:
         self.whole.note(text)

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import tunewright
@@ -30,7 +31,17 @@ PAGES = {
     "run of labels": f"/runs/{CLASSIFIED}",
     "run that goes on": f"/runs/{RUNNING}",
     "run that failed": f"/runs/{FAILED}",
+    "findings": f"/runs/{FINISHED}/findings",
+    "chat": f"/runs/{FINISHED}/chat",
+    "export": f"/runs/{FINISHED}/export",
+    "data": "/data",
+    "data of one": "/data/{data}",
+    "plan": "/plan?model=smollm2&data={data}",
+    "plan without data": "/plan",
+    "machine": "/machine",
+    "explained": "/explain/peft.r",
 }
+ROWS = "".join(f'{{"question": "What is {n}?", "answer": "{n and f"It is {n}."}"}}\n' for n in (*range(1, 40), 7))
 
 
 @dataclass
@@ -80,10 +91,32 @@ class Server:
                 return
         raise AssertionError(self.process.communicate())
 
+    @property
+    def keys(self) -> Keys:
+        return Keys((self.home / "tunewright" / "studio" / "secret").read_bytes(), self.port)
+
+    @cached_property
+    def data(self) -> str:
+        """The id of data that are brought as a page brings them."""
+        head = '--x\r\nContent-Disposition: form-data; name="files"; filename="rows.jsonl"\r\n\r\n'
+        headers = {
+            "origin": self.origin, "cookie": f"{self.keys.cookie_name}={self.keys.cookie}",
+            "content-type": "multipart/form-data; boundary=x",
+        }  # fmt: skip
+        connection = HTTPConnection("127.0.0.1", self.port)
+        connection.request("POST", "/data", f"{head}{ROWS}\r\n--x--\r\n".encode(), headers)
+        answer = connection.getresponse()
+        assert answer.status == 303, answer.read()
+        connection.close()
+        return str(answer.headers["location"]).rpartition("/")[2]
+
+    def place(self, name: str) -> str:
+        """The path of a page of the table."""
+        return PAGES[name].format(data=self.data) if "{data}" in PAGES[name] else PAGES[name]
+
     def visit(self, path: str = "/") -> str:
         """An address that lets one more browser in."""
-        secret = (self.home / "tunewright" / "studio" / "secret").read_bytes()
-        return f"{self.origin}{path}{'&' if '?' in path else '?'}code={Keys(secret, self.port).new_code()}"
+        return f"{self.origin}{path}{'&' if '?' in path else '?'}code={self.keys.new_code()}"
 
     def kill(self) -> None:
         """Signal 9, as a machine without memory sends it."""

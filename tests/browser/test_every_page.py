@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Open
-from tests.browser.site import PAGES
+from tests.browser.site import PAGES, Server
 
 pytestmark = pytest.mark.browser
 PHONE = 360
@@ -32,8 +32,8 @@ SMALL = """least => [...document.querySelectorAll("button, a.button, nav a, sele
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_for_everybody(name: str, way: str, visit: Open) -> None:
-    page = visit(PAGES[name], **WAYS[way])
+def test_a_page_is_for_everybody(name: str, way: str, visit: Open, server: Server) -> None:
+    page = visit(server.place(name), **WAYS[way])
     assert page.locator("html").get_attribute("lang") == ("zh-CN" if way.startswith("zh") else "en")
     found = Axe().run(page, options=RULES)
     faults = [found.generate_report()] if found.violations_count else []

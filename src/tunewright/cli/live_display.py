@@ -318,11 +318,12 @@ class ConsoleReporter:
             return
         self.last = time.monotonic()
         if self.channel.is_tty:
-            line = f"{self.title}  {bar(done / max(1, total), self.channel)} {done}/{total}"
+            share = f"{bar(done / total, self.channel)} {done}/{total}" if total else f"{done:,}"
+            line = f"{self.title}  {share}"
             self.channel.stream.write(console.ERASE + console.render(line))
             self.channel.stream.flush()
         else:
-            self.channel.line(f"progress {done}/{total}")
+            self.channel.line(f"progress {done}/{total}" if total else f"progress {done}")
 
     def note(self, text: str) -> None:
         console.note(text)

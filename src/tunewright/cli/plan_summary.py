@@ -103,6 +103,10 @@ def data_line(plan: "Plan", *, is_generated: bool = False) -> str:
     if data.num_sequences > data.num_train:
         form = "mixed" if data.sources else data.format
         parts.insert(2, texts_of(form, data.num_train, data.num_sequences, plan.run.data.max_length)[1])
+    if data.fixed:
+        names = ", ".join(map(one_line, data.fixed.originals))
+        changes = ngettext("{count} change", "{count} changes", data.fixed.num_fixes).format(count=data.fixed.num_fixes)
+        parts.append(_("mended from {names}: {changes}").format(names=names, changes=changes))
     if data.num_bad:
         parts.append(ngettext("{count} row left out", "{count} rows left out", data.num_bad).format(count=data.num_bad))
     return " · ".join(parts)

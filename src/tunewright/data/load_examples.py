@@ -63,6 +63,7 @@ class _Reading:
     loaded: LoadedExamples
     system: str | None
     kind: LabelKind | None
+    reporter: Reporter = SILENT
 
 
 def load_examples(
@@ -73,11 +74,13 @@ def load_examples(
     keep: int | None = None,
     store: Store | None = None,
     reporter: Reporter = SILENT,
+    reading: Reporter = SILENT,
 ) -> LoadedExamples:
     """Read, recognise and split the rows; held-out rows that are also in training are removed.
 
     With `keep` only about the first `keep` training rows are held in memory, of several sources each its part of them; all
     others are read, counted and compared. What came of more rows than that is kept in `store`, by the content of the data.
+    `reading` hears how many rows were read so far.
     Raises: DataError E201, E202, E210, E211, E212, E217, E220, E229, E233, E234, E237 to E241, E243, E246, E251 to E254, E264.
     """
     key, paths, size = _place(config, seed, task, keep) if store is not None and keep else ("", [], 0)
@@ -86,7 +89,7 @@ def load_examples(
         return stored
     if size >= NOTED_FROM_BYTES:
         reporter.note(_("Reading and comparing all rows; of the same data it is done once"))
-    loaded = _read_examples(config, seed, task, keep)
+    loaded = _read_examples(config, seed, task, keep, reading)
     if store is not None and key and loaded.num_train > len(loaded.train):
         store.write(key, stored_examples.dump(loaded, key, paths))
     return loaded
@@ -122,13 +125,13 @@ def _how(source: RowSource, files: Sequence[Path]) -> list[object]:
     return [reading, dict(source.map), source.rows, source.weight, [file.name for file in files]]
 
 
-def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None) -> LoadedExamples:
+def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None, reporter: Reporter) -> LoadedExamples:
     sides = sides_of(config)
     parts = for_each(sides.train, lambda source: _recognised(source, task))
     kind = _label_kind(parts, config)
     loaded = LoadedExamples(common_format([part.format for part in parts]), kind=kind)
     prints = deduplication.RowHashes()
-    reading = _Reading(loaded, config.system, kind)
+    reading = _Reading(loaded, config.system, kind, reporter)
     room = None if keep is None else keep + deduplication.MAX_HELD_OUT_ROWS
     in_memory: dict[int, Example] = {}
     for part in parts:
@@ -172,6 +175,14 @@ def each_training_example(loaded: LoadedExamples, config: DataConfig, seed: int)
                 if share.times(place) and own.start + example.number not in held_out:
                     yield _shifted(example, own.start)
                 place += 1
+
+
+def rows_as_read(source: RowSource, task: Task) -> Iterator[RawRow | Problem]:
+    """The rows of a source, and a problem for each that could not be read, before anything becomes of them.
+
+    Raises: as `load_examples`.
+    """
+    return _recognised(source, task).rows()
 
 
 def recognise(config: DataConfig, task: Task | Auto = AUTO) -> tuple[dict[str, object], Format]:
@@ -277,6 +288,7 @@ def _examples(
         examples, problems = to_examples(rows, fmt, reading.system, reading.kind)
         loaded.problems += [*(row for row in part if isinstance(row, Problem)), *problems]
         loaded.rows_in += len(part)
+        reading.reporter.progress(loaded.rows_in, 0)
         loaded.remarks.update(remarks_of(rows, fmt))
         loaded.unused.update(_unused(rows, examples, fmt))
         places = [(row.file, row.number) if isinstance(row, RawRow) else place_of(row) for row in part]

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import accumulate, groupby
@@ -109,17 +109,16 @@ class RowTally:
         self.num_examples[side] += len(examples)
         self.num_sequences[side] += len(rows)
         for example in examples:
-            self._add_example(example)
+            for kind in kinds_of_example(example, self._control_tokens):
+                self.kinds[kind].add(example.number)
         texts = {example.number for example in examples if not example.messages} if self._longest_text else set[int]()
         for number, group in groupby(rows, lambda row: row.number):
             own = list(group)
             self.num_rows[side] += 1
             length = needed_length(own[-1], self._task)
             self.lengths[min(length, self._longest_text or length) if number in texts else length] += 1
-            if any(row.is_truncated for row in own):
-                self.kinds["truncated"].add(number)
-            for note in frozenset[str]().union(*(row.notes for row in own)):
-                self.kinds[note].add(number)
+            for kind in kinds_of_rows(own):
+                self.kinds[kind].add(number)
         for row in rows:
             self.longest_prompt = max(self.longest_prompt, row.prompt_length)
             self._note_ids(row.input_ids)
@@ -127,14 +126,6 @@ class RowTally:
                 self._note_ids([int(label) for label in row.labels])
             if side == "train":
                 self._add_training_row(row)
-
-    def _add_example(self, example: Example) -> None:
-        if any(message.role == "assistant" and not message.learn for message in example.messages):
-            self.kinds["unlearned_turns"].add(example.number)
-        if example.cut_turns:
-            self.kinds["cut_turns"].add(example.number)
-        if has_token(example, self._control_tokens):
-            self.kinds["control_tokens"].add(example.number)
 
     def _add_training_row(self, row: TokenizedExample) -> None:
         texts = (row.input_ids, row.labels) if self._task == "seq2seq" else (row.input_ids,)
@@ -181,6 +172,23 @@ class CommonPrefix:
         # What the first and the last in the order of their tokens have in common, all between them have.
         length = common_beginning(self._first, self._last, max(0, self._least_prompt - 1))
         return length if length >= SHORTEST_PREFIX else 0
+
+
+def kinds_of_example(example: Example, control: Collection[str]) -> Iterator[str]:
+    """The kinds of `data.summary.KINDS` that an example is of before it is encoded; `control` are a tokenizer's control tokens."""
+    if any(message.role == "assistant" and not message.learn for message in example.messages):
+        yield "unlearned_turns"
+    if example.cut_turns:
+        yield "cut_turns"
+    if has_token(example, control):
+        yield "control_tokens"
+
+
+def kinds_of_rows(rows: Sequence[TokenizedExample]) -> Iterator[str]:
+    """The kinds that the rows of one example are of, by what became of them."""
+    if any(row.is_truncated for row in rows):
+        yield "truncated"
+    yield from frozenset[str]().union(*(row.notes for row in rows))
 
 
 def needed_length(row: TokenizedExample, task: Task) -> int:

@@ -15,6 +15,7 @@ from tunewright.data.examples.formats import Example
 from tunewright.data.loaded_examples import LoadedExamples, place_of
 from tunewright.data.row_tally import RowTally, Side
 from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, longest_text, summarize, warnings_of
+from tunewright.data.tokenized.known_rows import KnownRows
 from tunewright.data.tokenized.tokenization import EncodedChunk, EncodingRules, TokenizedExample, encode_chunks
 from tunewright.data.tokenized.tokenized_cache import Store
 from tunewright.data.tokenized.tokenizer import TextTokenizer
@@ -57,14 +58,17 @@ def validate_data(
     label_last: bool = False,
     reporter: Reporter = SILENT,
     store: Store | None = None,
+    known: KnownRows | None = None,
 ) -> ValidatedData:
     """Encode the rows in memory and account for each of them. Nothing is refused here; `judge` does that.
 
     `positions` are the most that `max_length` could be with this model; ids are checked against its `embedding`.
-    `label_last` puts a word's tag on its last token, for models that only look back. `store` keeps encoded rows.
+    `label_last` puts a word's tag on its last token, for models that only look back. `store` keeps encoded rows,
+    `known` those of this process.
     """
     rules = rules_for(loaded, config, tokenizer, task=task, max_length=max_length, label_last=label_last)
-    chunks = partial(encode_chunks, rules=rules, store=store)
+    encode = known.encode if known and tokenizer.digest else encode_chunks
+    chunks = partial(encode, rules=rules, store=store)
     train: list[TokenizedExample] = []
     held_out: list[TokenizedExample] = []
     account = validate_rows(

@@ -18,6 +18,15 @@ class SourceInfo(FrozenModel):
     tokens: int
 
 
+class FixedRowsInfo(FrozenModel):
+    """Rows that a person mended: what they were made of, digest by path, and how many rows the `num_fixes` changes concern."""
+
+    originals: dict[str, str]
+    num_fixes: int
+    num_changed: int
+    num_left_out: int
+
+
 class DataInfo(FrozenModel):
     """What the plan needs to know about the rows; lengths are tokens before cutting.
 
@@ -25,7 +34,7 @@ class DataInfo(FrozenModel):
     are the warnings of the data checks (records of problems).
     `labels` are the names of classes or tags in the order of their numbers; () for text and for numbers. `num_truncated`
     training rows are cut. Where long texts go on in further blocks, or rows are repeated, there are more blocks than rows; the
-    mean lengths are those of blocks. `sources` are those of mixed rows.
+    mean lengths are those of blocks. `sources` are those of mixed rows. `fixed` says what mended rows were made of.
     """
 
     path: str
@@ -50,6 +59,7 @@ class DataInfo(FrozenModel):
     train_blocks: int = 0
     held_out_blocks: int = 0
     sources: tuple[SourceInfo, ...] = ()
+    fixed: FixedRowsInfo | None = None
     warnings: tuple[dict[str, object], ...] = ()
 
     @property

@@ -14,6 +14,7 @@ from tunewright.data.files.readers import read_rows
 from tunewright.data.files.split_files import originals
 from tunewright.data.load_examples import ROWS_IN_MEMORY, data_fingerprint, load_examples
 from tunewright.data.summary import NO_LIMIT, DataSummary, quantile
+from tunewright.data.tokenized.known_rows import KnownRows
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
@@ -22,9 +23,10 @@ from tunewright.data.validation import ValidatedData, raise_if_stopped, validate
 from tunewright.errors import Problem, error, errors_of, system_faults
 from tunewright.i18n import N_, _
 from tunewright.inspection.builtin_models import BUNDLED
-from tunewright.inspection.data_info import DataInfo, SourceInfo
+from tunewright.inspection.data_info import DataInfo, FixedRowsInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
+    MachineInfo,
     is_idle,
     probe_path,
     read_machine,
@@ -40,6 +42,7 @@ from tunewright.planning.resolve import fitting_length
 from tunewright.planning.run_plan import InspectedFacts, PlannedChoice
 from tunewright.reporting import Reporter
 from tunewright.rundir.encoded_rows import EncodedRows
+from tunewright.rundir.fixed_data import fixed_rows
 from tunewright.security import command, home, spawn
 
 ROWS_LOOKED_AT = 100
@@ -73,17 +76,29 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
         raise_if_stopped(validated, run.data)
         data = _data_facts(run.data, validated)
     if is_measured:
-        ensure_probe(reporter, run.run.device_index)
-        if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
-            ensure_training_rates(block_of(model), reporter)
-    output = Path(run.run.output_dir or ".").expanduser().resolve()
-    facts = InspectedFacts(machine=read_machine(output, run.run.device_index, block_of(model)), model=model, data=data)
+        measure(run, model, reporter)
+    facts = InspectedFacts(machine=machine_of(run, model), model=model, data=data)
     return InspectedInputs(run, facts, choices, validated, tokenizer)
 
 
+def measure(run: RunConfig, model: ModelInfo, reporter: Reporter) -> None:
+    """Measure the speed of a run's device, where that was not done yet."""
+    ensure_probe(reporter, run.run.device_index)
+    if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
+        ensure_training_rates(block_of(model), reporter)
+
+
+def machine_of(run: RunConfig, model: ModelInfo) -> MachineInfo:
+    """The machine as it is now, for this run."""
+    output = Path(run.run.output_dir or ".").expanduser().resolve()
+    return read_machine(output, run.run.device_index, block_of(model))
+
+
 @system_faults()
-def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, TextTokenizer]:
-    """All rows as this model would see them; bad rows are in the summary, not raised.
+def look_at_data(
+    run: RunConfig, *, reporter: Reporter, known: KnownRows | None = None
+) -> tuple[ValidatedData, TextTokenizer]:
+    """All rows as this model would see them; bad rows are in the summary, not raised. Rows that are `known` are not encoded again.
 
     Raises: every error of the model and of files that cannot be read; ConfigError E109 for a length the model does not have.
     """
@@ -91,7 +106,7 @@ def look_at_data(run: RunConfig, *, reporter: Reporter) -> tuple[ValidatedData, 
     if problems := check_length(run, model):
         raise errors_of(problems)
     with offline(run.run.offline):
-        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter)
+        _run, validated, tokenizer, _choices = _look(run, model, reporter=reporter, known=known)
     return validated, tokenizer
 
 
@@ -108,7 +123,7 @@ def _check_files(run: RunConfig) -> None:
 
 
 def _look(
-    run: RunConfig, model: ModelInfo, *, reporter: Reporter
+    run: RunConfig, model: ModelInfo, *, reporter: Reporter, known: KnownRows | None = None
 ) -> tuple[RunConfig, ValidatedData, TextTokenizer, tuple[PlannedChoice, ...]]:
     """The validated data: all rows are tokenized, or the first of very many; the others are read and compared.
 
@@ -119,7 +134,9 @@ def _look(
     if problems := lacks_output(task, model):
         raise errors_of(problems)
     store = EncodedRows(originals_of(run.data))
-    loaded = load_examples(run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter)
+    loaded = load_examples(
+        run.data, run.train.data_seed, task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter, reading=reporter
+    )
     run, tokenizer, template_choices = _with_template(run, Path(model.tokenizer_folder), loaded.train)
     check = partial(
         validate_data,
@@ -132,6 +149,7 @@ def _look(
         embedding=EmbeddingRows(model.vocab_size, model.folder),
         reporter=reporter,
         store=store,
+        known=known,
     )
     if run.data.max_length != "auto":
         return run, check(max_length=run.data.max_length), tokenizer, (*task_choices, *template_choices)
@@ -213,6 +231,7 @@ def data_info(
     answer_lengths: Mapping[str, int],
     is_single_turn: bool,
     holdout: float | str = 0.1,
+    fixed: FixedRowsInfo | None = None,
     warnings: Sequence[Problem] = (),
 ) -> DataInfo:
     """Facts from the data summary; lengths are those of the rows that were tokenized."""
@@ -237,6 +256,7 @@ def data_info(
         labels=tuple(summary.labels),
         problem_type=summary.problem_type,
         holdout=holdout,
+        fixed=fixed,
         warnings=tuple(problem.to_record() for problem in warnings),
         num_truncated=summary.counts["truncated"],
         train_blocks=round(summary.used * blocks.train / rows),
@@ -265,6 +285,7 @@ def _data_facts(config: DataConfig, validated: ValidatedData) -> DataInfo:
         answer_lengths=answer_lengths([*validated.train, *validated.held_out]),
         is_single_turn=all(count <= 1 for count in turns),
         holdout=sides.held_out.path if sides.held_out else sides.share,
+        fixed=fixed_rows([source.path for source in (*sides.train, sides.held_out) if source]),
         warnings=[
             problem for problem in validated.warnings if problem.code != "W201"
         ],  # the plan warns of its own length

@@ -2,6 +2,7 @@
 
 import shlex
 
+from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
 from tunewright.i18n import N_, _, ngettext
 from tunewright.metrics.metric_table import METRICS, is_loss
@@ -237,13 +238,22 @@ def samples(record: RunRecord) -> dict[str, object]:
 
 
 def data_checks(record: RunRecord) -> dict[str, object]:
-    summary = record.summary
-    if not summary:
+    if not record.summary:
         return {}
+    return {
+        **data_account(record.summary),
+        "sources": source_table.rows(record),
+        "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
+    }
+
+
+def data_account(summary: DataSummary) -> dict[str, object]:
+    """What became of every row, the kinds of what was found, and the lengths."""
     parts = {"used": summary.used, "held_out": summary.held_out, "dropped": summary.dropped}
     parts |= {"not_drawn": summary.not_drawn} if summary.not_drawn else {}
     kinds = [
         {
+            "name": kind,
             "label": _(formatting.KINDS[kind][0]) if kind in formatting.KINDS else kind,
             "fate": _(formatting.KINDS[kind][1]) if kind in formatting.KINDS else "",
             "count": count,
@@ -260,8 +270,6 @@ def data_checks(record: RunRecord) -> dict[str, object]:
         "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
         "histogram": length_histogram.histogram(summary),
         "in_loss": formatting.in_loss(summary),
-        "sources": source_table.rows(record),
-        "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
     }
 
 

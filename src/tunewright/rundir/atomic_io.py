@@ -21,6 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # Errors of a disk, not of a path: the same write may succeed later.
 REFUSALS = (*NO_ROOM, errno.EFBIG, errno.EROFS, errno.EIO)
 TRIAL_BYTES = 4096
+BATCH_BYTES = 2**20
 
 
 def perform(operation: Callable[..., None], *arguments: Any) -> None:
@@ -176,6 +177,21 @@ def append_line(path: Path, line: str) -> None:
     Raises: OSError for a link of that name, which may lead to a file of somebody else.
     """
     perform(_append, path, line.encode("utf-8") + b"\n")
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """A new file of a folder that is staged, of lines with their ends; some of them are in memory at a time."""
+    perform(_create, path)
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if size >= BATCH_BYTES:
+            perform(_append, path, b"".join(batch))
+            batch, size = [], 0
+    if batch:
+        perform(_append, path, b"".join(batch))
 
 
 def open_log(path: Path) -> BinaryIO:

@@ -49,7 +49,7 @@ def card(
 - **Method**: {method(plan)}
 - **Base while it was trained**: {config.model.precision}{f", held {quantized}" if quantized else ""}
 - **Data**: {_code(data_name(plan))}, {rows}
-{_sources(plan)}{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}{_proofs(run)}
+{_fixed(plan)}{_sources(plan)}{_labels(plan)}{_scores(plan, scores, baseline, is_merged=is_merged)}{_proofs(run)}
 ## Use
 {merged_use(plan) if is_merged else shared_use(plan, shared_as) if shared_as else _use(plan)}
 ## Made again
@@ -146,6 +146,16 @@ def _word(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return shlex.quote(printable(json.dumps(value, ensure_ascii=False)))
+
+
+def _fixed(plan: Plan) -> str:
+    """A line for rows that a person mended before they were trained on."""
+    fixed = plan.facts.data.fixed
+    if fixed is None:
+        return ""
+    names = ", ".join(f"{_code(source_name(path))} (sha256 {digest[:16]})" for path, digest in fixed.originals.items())
+    done = f"{fixed.num_fixes} changes, {fixed.num_changed} rows with other values, {fixed.num_left_out} left out"
+    return f"  - mended from {names}: {done}; each of them is in `fixes.jsonl` beside the data\n"
 
 
 def _sources(plan: Plan) -> str:
@@ -267,9 +277,9 @@ def _quoted(text: str | Path) -> str:
     return json.dumps(str(text), ensure_ascii=False)
 
 
-def merged_loading_code(plan: Plan) -> str:
+def merged_loading_code(plan: Plan, merged: str | Path = file_names.MERGED) -> str:
     """Lines of Python that load a merged model and its tokenizer with bare transformers."""
-    auto_class, folder = task_row(plan).auto_class, json.dumps(file_names.MERGED)
+    auto_class, folder = task_row(plan).auto_class, _quoted(merged)
     return f"""from transformers import {auto_class}, AutoTokenizer
 
 model = {auto_class}.from_pretrained({folder})

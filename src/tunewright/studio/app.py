@@ -16,13 +16,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunewright import api
+from tunewright.api import Planner
 from tunewright.errors import TunewrightError, error, of_system
 from tunewright.report import html_page
-from tunewright.studio import rendering
+from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
-from tunewright.studio.pages import run, runs
+from tunewright.studio.looking import Lookouts
+from tunewright.studio.pages import chat, data, data_changes, export, findings, machine, plan, run, runs
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -33,6 +36,9 @@ class Studio:
     """What all requests of a server share; nothing of it is missed when the server is killed."""
 
     live: Live
+    lookouts: Lookouts = field(default_factory=Lookouts)
+    chats: api.Chats = field(default_factory=api.Chats)
+    planner: Planner = field(default_factory=Planner)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,11 +62,22 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *data.ROUTES,
+            *data_changes.ROUTES,
+            *chat.ROUTES,
+            *export.ROUTES,
+            *machine.ROUTES,
+            *findings.ROUTES,
+            *plan.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),
         ],
-        middleware=[Middleware(Speaking), Middleware(Guard, keys=keys), Middleware(_Catching)],
+        middleware=[
+            Middleware(Speaking),
+            Middleware(Guard, keys=keys, upload_paths=frozenset({"/data"}), max_upload=uploads.MAX_BYTES),
+            Middleware(_Catching),
+        ],
         exception_handlers={
             TunewrightError: _told,
             OSError: _refused_by_system,

@@ -1,6 +1,6 @@
 """`tunewright data check` and `tunewright data show`"""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tunewright.data.summary import DataSummary
     from tunewright.data.tokenized.tokenization import TokenizedExample
     from tunewright.launch.checked_data import DataCheck
+    from tunewright.launch.data_looks import FixedRows
 
 DataFilesArgument = Annotated[
     list[str], typer.Argument(metavar="FILE...", help=_("Files, folders or Hub ids."), show_default=False)
@@ -26,7 +27,15 @@ def add_to(app: typer.Typer) -> None:
     group = options.branch(_("Check a file of examples; show rows as the model sees them"))
     group.command("check", help=_("Every row accounted for: format, lengths, what is damaged, repeated or cut"))(check)
     group.command("show", help=_("Rows as the model sees them, with the tokens in the loss marked"))(show_rows)
+    group.command("fix", help=_("A copy with rows left out, and a record of each change; your file stays as it is"))(
+        fix
+    )
     app.add_typer(group, name="data")
+
+
+def _settings(task: str | None, columns: list[str] | None) -> dict[str, object]:
+    mapping = options.mapping(columns)
+    return {**({"task": task} if task else {}), **({"data.map": mapping} if mapping else {})}
 
 
 def _look(
@@ -34,10 +43,7 @@ def _look(
 ) -> "DataCheck":
     from tunewright import api
 
-    settings: dict[str, object] = {"data.skip_bad": skip_bad, **({"task": task} if task else {})}
-    mapping = options.mapping(columns)
-    if mapping:
-        settings["data.map"] = mapping
+    settings: dict[str, object] = {"data.skip_bad": skip_bad, **_settings(task, columns)}
     with live_display.meter(_("Inspecting the data")) as reporter:
         return api.data_check(
             files if len(files) > 1 else files[0], model, sets=sets or (), reporter=reporter, **settings
@@ -281,3 +287,53 @@ def _print_row(row: "TokenizedExample", checked: "DataCheck", channel: Channel) 
             text += f"[[{clean}]]"
     channel.line(text)
     channel.line()
+
+
+def fix(
+    context: typer.Context,
+    files: DataFilesArgument,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help=_("Leave out the rows with this code, such as E207; may be repeated.")),
+    ] = None,
+    keep_first: Annotated[
+        bool, typer.Option("--keep-first", help=_("Of rows that repeat each other keep the first."))
+    ] = False,
+    model: TokenizerOfFlag = "smollm2",
+    task: options.TaskFlag = None,
+    columns: options.MapFlag = None,
+    sets: options.SetFlag = None,
+    as_json: options.JsonFlag = False,
+) -> None:
+    from tunewright import api
+
+    data = files if len(files) > 1 else files[0]
+    with live_display.meter(_("Inspecting the data")) as reporter:
+        settings: dict[str, Any] = _settings(task, columns)
+        look = api.look_at_rows(data, model, sets=sets or (), reporter=reporter, **settings)
+    chosen = {code: tuple(row.number for row in look.rows if code in row.codes) for code in leave_out or ()}
+    fixes: list[api.RowFix] = [api.LeaveOut(rows=rows, code=code) for code, rows in chosen.items() if rows]
+    if keep_first and (repeated := look.of_kind("duplicate")):
+        fixes.append(api.LeaveOut(change="keep_first", rows=tuple(row.number for row in repeated), code="W211"))
+    fixed = api.fix_rows(look, fixes)
+    if as_json:
+        changes = [change.model_dump(mode="json") for change in fixed.changes]
+        console.as_json({"schema": 1, "paths": list(fixed.paths), "settings": dict(fixed.settings), "changes": changes})
+    elif not fixes:
+        console.out().line(_("No row is of this kind; nothing was written."))
+    else:
+        _print_fixed(context, fixed, len(look.rows), model)
+
+
+def _print_fixed(context: typer.Context, fixed: "FixedRows", rows: int, model: str) -> None:
+    channel = console.out()
+    left_out = len({change.row for change in fixed.changes})
+    text = ngettext("{count} row left out of {rows}", "{count} rows left out of {rows}", left_out)
+    plan_summary.labelled(channel, _("Mended"), text.format(count=f"{left_out:,}", rows=f"{rows:,}"))
+    for path in fixed.paths:
+        channel.line(plan_summary.one_line(path))
+    holdout = fixed.settings.get("data.holdout")
+    words = [*fixed.paths, *(["--set", f"data.holdout={holdout}"] if holdout else [])]
+    typed = paste_commands.typed(context, "train", without=("--model", "--leave-out", "--keep-first"))
+    command = paste_commands.command("train", *map(paste_commands.operand, (model, *words)), *typed)
+    console.next_steps((command, _("train on it")))

@@ -141,18 +141,25 @@ def _uncut(chunk: Sequence[Example], rules: EncodingRules) -> tuple[list[Tokeniz
 
 def key_of_chunk(chunk: Sequence[Example], rules: EncodingRules) -> str:
     """Digest of examples and of everything that shapes their rows; what a causal model reads is cut later."""
+    examples = hashlib.sha256(repr(chunk).encode("utf-8", "surrogatepass")).hexdigest()
+    return key_of({"examples": examples, **_facts(rules)})
+
+
+def rules_key(rules: EncodingRules) -> str:
+    """Digest of everything but the examples."""
+    return key_of(_facts(rules))
+
+
+def _facts(rules: EncodingRules) -> dict[str, object]:
     tokenizer = rules.tokenizer
-    return key_of(
-        {
-            "examples": hashlib.sha256(repr(chunk).encode("utf-8", "surrogatepass")).hexdigest(),
-            "task": rules.task,
-            "max_length": None if rules.task == "causal_lm" else rules.max_length,
-            "rules": [rules.train_on, rules.thinking, rules.turns, dict(rules.classes), rules.label_last],
-            "tokenizer": [tokenizer.digest, tokenizer.special_tokens, tokenizer.end_ids, tokenizer.unk_id],
-            "templates": [tokenizer.chat_template, tokenizer.tool_template],
-            "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
-        }
-    )
+    return {
+        "task": rules.task,
+        "max_length": None if rules.task == "causal_lm" else rules.max_length,
+        "rules": [rules.train_on, rules.thinking, rules.turns, dict(rules.classes), rules.label_last],
+        "tokenizer": [tokenizer.digest, tokenizer.special_tokens, tokenizer.end_ids, tokenizer.unk_id],
+        "templates": [tokenizer.chat_template, tokenizer.tool_template],
+        "day": tokenizer.day.isoformat() if tokenizer.is_dated else None,
+    }
 
 
 def prompt_ids(

@@ -37,7 +37,11 @@ def show(request: Request) -> Response:
 
 def _demo_model() -> dict[str, object]:
     """The model of the demo: whether it is here, and what fetching it would take."""
-    return {"name": DEMO_MODEL, **api.builtin_models()[DEMO_MODEL]}
+    card = api.builtin_models()[DEMO_MODEL]
+    return {
+        "name": DEMO_MODEL, "title": card.model.title, "licence": card.model.licence, "is_here": card.is_here,
+        "num_bytes": card.download_bytes,
+    }  # fmt: skip
 
 
 def stream(request: Request) -> Response:

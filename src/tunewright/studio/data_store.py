@@ -1,0 +1,128 @@
+"""Data that somebody brought to the page: where they are, for what model and task, and the changes to their rows.
+
+Each has a file of its own below the home folder, so that an address stays good when the server is started anew. `settings` gives
+what a plan needs: the values of a config by dotted path.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from tunewright import api
+from tunewright.config.frozen_model import FrozenModel
+from tunewright.rundir import atomic_io
+from tunewright.security import as_private_as, cache_faults, home
+
+MODEL = "smollm2"
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+class DataEntry(FrozenModel):
+    """Data under an id. `fixed` are the settings that the changes give: another path, a mapping."""
+
+    id: str
+    name: str
+    train: str
+    holdout: str | float | None = None
+    model: str = MODEL
+    task: str = "auto"
+    max_length: int | None = None
+    fixes: list[dict[str, Any]] = Field(default_factory=list)
+    fixed: dict[str, Any] = Field(default_factory=dict)
+
+    def changed(self, **values: object) -> "DataEntry":
+        """The same with other values, written down. Raises: TrainingError E517."""
+        entry = DataEntry.model_validate({**self.model_dump(), **values})
+        _write(entry)
+        return entry
+
+    @property
+    def row_fixes(self) -> list[api.RowFix]:
+        return api.fixes_from(self.fixes)
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """The columns by role, as they were corrected."""
+        return {
+            role: name
+            for fix in self.row_fixes
+            if isinstance(fix, api.MapColumns)
+            for role, name in fix.columns.items()
+        }
+
+
+def add(train: str, name: str, **values: object) -> DataEntry:
+    """Data at a path; the same path has the same id, and keeps its changes. Raises: TrainingError E517."""
+    number = hashlib.sha256(train.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    path = _path(number)
+    entry = _read(path) if path.is_file() else None
+    if entry is None or entry.train != train:
+        entry = DataEntry.model_validate({"id": number, "name": name, "train": train, **values})
+        _write(entry)
+    return entry
+
+
+def entry(number: str) -> DataEntry:
+    """The data with this id. Raises: HTTPException 404 for an id that was never given."""
+    found = _read(_path(number)) if _ID.fullmatch(number) else None
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def every() -> list[DataEntry]:
+    """All data, those that were changed last first."""
+    folder = _path("").parent
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [found for path in paths if (found := _read(path))]
+
+
+def original_settings(data: DataEntry) -> dict[str, object]:
+    """The values of a config that looks at the data as they were brought, by dotted path.
+
+    Columns are named as they were corrected: without that some rows cannot be understood at all.
+    """
+    values: dict[str, object] = {"model.name": data.model, "data.train": data.train}
+    values |= {"task": data.task} if data.task != "auto" else {}
+    values |= {"data.max_length": data.max_length} if data.max_length else {}
+    values |= {"data.holdout": data.holdout} if data.holdout is not None else {}
+    return values | ({"data.map": mapping} if (mapping := data.mapping) else {})
+
+
+def settings(number: str) -> dict[str, object]:
+    """The values of a config for the data with this id, with all changes made: model, data, task, mapping.
+
+    Raises: HTTPException 404.
+    """
+    found = entry(number)
+    return {**original_settings(found), **found.fixed}
+
+
+def fixes_rows(fixes: Sequence[api.RowFix]) -> bool:
+    """Whether rows are changed, and not only the names of columns."""
+    return not all(isinstance(fix, api.MapColumns) for fix in fixes)
+
+
+def _path(number: str) -> Path:
+    return home() / "studio" / "data" / f"{number}.json"
+
+
+def _write(data: DataEntry) -> None:
+    path = _path(data.id)
+    with cache_faults(), as_private_as([Path(data.train)]):  # changes hold texts of rows
+        atomic_io.make_folder(path.parent)
+        atomic_io.write_json(path, data.model_dump(mode="json"))
+
+
+def _read(path: Path) -> DataEntry | None:
+    """None for a file that is not there, or is damaged."""
+    try:
+        return DataEntry.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
