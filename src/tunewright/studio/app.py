@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunewright import api
 from tunewright.api import Planner
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, of_system
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
@@ -94,6 +94,7 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         ],
         exception_handlers={
             TunewrightError: _told,
+            OSError: _refused_by_system,
             HTTPException: _not_served,
         },
     )
@@ -124,6 +125,12 @@ def _told(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, TunewrightError)
     is_missing = fault.problems[0].code in ("E113", "E130")
     return rendering.failure(request, fault, 404 if is_missing else 409)
+
+
+def _refused_by_system(request: Request, fault: Exception) -> Response:
+    """A full disk and the like are no fault of ours."""
+    assert isinstance(fault, OSError)
+    return rendering.failure(request, of_system(fault, "."))
 
 
 def _not_served(request: Request, fault: Exception) -> Response:

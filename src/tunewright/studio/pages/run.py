@@ -1,7 +1,6 @@
 """One run, live or ended: state, phases, curves, what was said, its log; stopping, going on and removing it."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -94,19 +93,14 @@ def stream(request: Request) -> Response:
 
     def look() -> tuple[str, str]:
         watch = live.watch(run)
+        position = watch.look()  # before the text is made: what comes meanwhile makes another state
         values = _values(watch)
         text = rendering.html("status.html.j2", request, **values)
         is_over = not values["is_live"] and not values["is_waiting"]
-        return ("" if is_over else f"{watch.look()} {values['state']}"), text
+        return ("" if is_over else f"{position} {values['state']}"), text
 
-    response: Response = live.stream(look, partial(status, request))
+    response: Response = live.stream(look)
     return response
-
-
-def status(request: Request) -> Response:
-    """`/runs/{name}/status`: the same once, for a page without a stream, which asks again by itself."""
-    watch = request.app.state.studio.live.watch(run_rows.run_named(request.path_params["name"]))
-    return rendering.page("status.html.j2", request, **_values(watch), polls=True)
 
 
 def curve(request: Request) -> Response:
@@ -160,7 +154,6 @@ def report(request: Request) -> Response:
 ROUTES = [
     Route("/runs/{name}", show),
     Route("/runs/{name}/stream", stream),
-    Route("/runs/{name}/status", status),
     Route("/runs/{name}/curve", curve),
     Route("/runs/{name}/log", log),
     Route("/runs/{name}/report", report),
