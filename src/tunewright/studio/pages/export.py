@@ -91,10 +91,7 @@ def work_stream(works: Callable[[Request], Mapping[str, Any]], request: Request)
         text = rendering.html("work.html.j2", request, **values)
         return (text if is_running(values["works"]) else ""), text
 
-    def once() -> Response:
-        return rendering.page("work.html.j2", request, **works(request), polls=True)
-
-    response: Response = request.app.state.studio.live.stream(look, once)
+    response: Response = request.app.state.studio.live.stream(look)
     return response
 
 
@@ -106,11 +103,6 @@ def is_running(works: object) -> bool:
 
 def _works(request: Request) -> Mapping[str, Any]:
     return _work_values(run_rows.run_named(request.path_params["name"]))
-
-
-def status(request: Request) -> Response:
-    """`/runs/{name}/export/status`: the work once, for a page without a stream."""
-    return rendering.page("work.html.j2", request, **_works(request), polls=True)
 
 
 def begin(request: Request, form: FormData) -> Response:
@@ -175,7 +167,6 @@ ROUTES = [
     Route("/runs/{name}/export", rendering.posted(rendering.telling(begin)), methods=["POST"]),
     Route("/runs/{name}/export/stop", rendering.posted(rendering.telling(stop)), methods=["POST"]),
     Route("/runs/{name}/export/stream", partial(work_stream, _works)),
-    Route("/runs/{name}/export/status", status),
     Route("/runs/{name}/files/{file:path}", download),
     Route("/runs/{name}/card", card),
 ]

@@ -1,5 +1,6 @@
 """What is wrong with a run, and its remedies carried out by a button; the run's page shows the cards."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -9,17 +10,17 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.errors import error
-from tunewright.rundir.finding import Remedy
+from tunewright.rundir.finding import Finding, Remedy
 from tunewright.studio import rendering
 from tunewright.studio.pages import runs
 from tunewright.studio.pages.run_rows import run_named
 
 
-def values(run: api.TrainedRun) -> dict[str, Any]:
+def values(run: api.TrainedRun, found: Sequence[Finding]) -> dict[str, Any]:
     """What the cards of findings.html.j2 show."""
     return {
         "name": run.name,
-        "findings": api.diagnose(run.dir).findings,
+        "findings": found,
         "can_go_on_with": lambda remedy: api.can_go_on_with(run, remedy),
         "flags_of": lambda remedy: api.flags(remedy.patch),
     }
@@ -27,7 +28,8 @@ def values(run: api.TrainedRun) -> dict[str, Any]:
 
 def show(request: Request) -> Response:
     """`/runs/{name}/findings`: the cards alone."""
-    return rendering.page("findings.html.j2", request, **values(run_named(request.path_params["name"])))
+    run = run_named(request.path_params["name"])
+    return rendering.page("findings.html.j2", request, **values(run, api.diagnose(run.dir).findings))
 
 
 def apply(request: Request, form: FormData) -> Response:

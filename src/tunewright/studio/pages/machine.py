@@ -37,11 +37,6 @@ def _works(_request: Request) -> Mapping[str, Any]:
     return {"works": shown_works(), "work_place": PLACE}
 
 
-def status(request: Request) -> Response:
-    """`/machine/status`: downloads once, for a page without a stream."""
-    return rendering.page("work.html.j2", request, **_works(request), polls=True)
-
-
 def fetch(request: Request, form: FormData) -> Response:
     """`POST /machine/fetch`: download a built-in model; the page said before what and how much."""
     work_id = rendering.text_of(form, "form_id")
@@ -95,7 +90,6 @@ def explain(request: Request) -> Response:
 ROUTES = [
     Route(PLACE, show),
     Route(f"{PLACE}/stream", partial(work_stream, _works)),
-    Route(f"{PLACE}/status", status),
     Route(f"{PLACE}/fetch", rendering.posted(rendering.telling(fetch)), methods=["POST"]),
     Route(f"{PLACE}/stop", rendering.posted(rendering.telling(stop)), methods=["POST"]),
     Route(f"{PLACE}/remove", rendering.posted(remove_model), methods=["POST"]),

@@ -52,8 +52,7 @@ def stream(request: Request) -> Response:
         text = rendering.html("now.html.j2", request, now=_now(request))
         return text, text
 
-    once = partial(rendering.page, "now.html.j2", request, now=_now(request), polls=True)
-    response: Response = live.stream(look, once)
+    response: Response = live.stream(look)
     return response
 
 
