@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 ONE_THREAD := OMP_NUM_THREADS=1
 
-.PHONY: demo test test-device test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
+.PHONY: demo test test-browser browser test-device test-unit test-real test-deploy test-slow test-plain test-external check bench bench-quick bench-growth docs messages help
 
 help:
 	@echo "make demo       install, fetch the model, train, test before and after, write the report"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       install and run the tests"
 	@echo "make test-device  whole runs on a simulated device that is not the CPU; part of make test"
 	@echo "make test-real  the real model on both cores, every block of the README"
+	@echo "make test-browser  the studio's pages in a real browser; make browser installs one"
 	@echo "make test-deploy  exports, proofs and serving, through the engines"
 	@echo "make test-slow  the proofs that take minutes"
 	@echo "make test-plain  the tests with every fast path switched off"
@@ -43,6 +44,17 @@ test-device: $(STAMP)
 # The real model of 135M parameters on two threads, and every block of the README beside it: much of both waits for one core.
 test-real: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/docs tests/invariants
+
+# Pages of the studio in a real browser.
+test-browser: $(STAMP)
+	$(BIN)/python -m pytest tests/browser
+
+# The browser that its tests use; a font for Chinese, without which pictures show boxes.
+BROWSER := chromium-headless-shell fonts-wqy-zenhei
+browser:
+	@if command -v chromium-headless-shell || command -v chromium || command -v google-chrome; then true; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then apt-get update -qq && apt-get install -qq -y --no-install-recommends $(BROWSER); \
+	else echo "The tests of the studio need a browser. On Debian: sudo apt-get install --no-install-recommends $(BROWSER)"; exit 1; fi
 
 # What is deployed, asked through the engines that serve it.
 test-deploy: $(STAMP)

@@ -84,6 +84,26 @@ class Phrase(str):
             text = _(self.template)
         return text.format_map(spoken(self.values)) if self.values else text
 
+    def to_record(self) -> dict[str, object]:
+        """The phrase as JSON holds it; `from_record` reads it back."""
+        return {"template": self.template, "many": self.many, **stored(self.values)}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> "Phrase":
+        return Phrase(record["template"], record["many"], **restored(record))
+
+
+def stored(values: Mapping[str, object]) -> dict[str, object]:
+    """Values of a message as JSON holds them: English, and beside them what makes each phrase, for other languages."""
+    phrases = {name: value.to_record() for name, value in values.items() if isinstance(value, Phrase)}
+    return {"values": dict(values), "phrases": phrases} if phrases else {"values": dict(values)}
+
+
+def restored(record: Mapping[str, Any]) -> dict[str, object]:
+    """The values that `stored` wrote."""
+    phrases = {name: Phrase.from_record(phrase) for name, phrase in record.get("phrases", {}).items()}
+    return {**record["values"], **phrases}
+
 
 def spoken(values: Mapping[str, object]) -> dict[str, object]:
     """Values of a message in this process's language: phrases are translated, other texts stay on their line."""

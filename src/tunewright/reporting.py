@@ -18,7 +18,10 @@ class Reporter(Protocol):
         """
 
     def note(self, text: str) -> None:
-        """Something decided or measured that a person wants to know, or a step that takes a moment."""
+        """Something decided or measured that a person wants to know, or a step that takes a moment.
+
+        What a worker may say is an `i18n.Phrase`: it is read in another process, in a language of its own.
+        """
 
 
 class SilentReporter:

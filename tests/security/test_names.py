@@ -12,7 +12,7 @@ from tunewright.cli import console, paste_commands, plan_summary
 from tunewright.cli.problem_display import print_problems
 from tunewright.errors import Problem, Where
 from tunewright.i18n import Phrase
-from tunewright.report.html_page import _environment
+from tunewright.report.html_page import environment
 from tunewright.security import in_page
 
 NASTY = (
@@ -83,5 +83,5 @@ def test_a_page_shows_controls_and_keeps_letters() -> None:
     assert in_page("a\x1b]0;x\x07\u202egnp") == r"a\x1b]0;x\x07\u202egnp"
     assert in_page("👩\u200d👧 می\u200cروم\n") == "👩\u200d👧 می\u200cروم\n"
     assert in_page(3.5) == 3.5
-    page = _environment().from_string("<title>{{ name }}</title>").render(name="\x1b[2J<b>")
+    page = environment().from_string("<title>{{ name }}</title>").render(name="\x1b[2J<b>")
     assert page == r"<title>\x1b[2J&lt;b&gt;</title>"

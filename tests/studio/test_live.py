@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from tunewright import api
 from tunewright.studio import live as live_module
@@ -27,7 +27,7 @@ def _looks(*states: str) -> Callable[[], tuple[str, str]]:
 
 
 def _stream(live: Live, look: Callable[[], tuple[str, str]]) -> StreamingResponse:
-    response = live.stream(look, lambda: PlainTextResponse("ask again"))
+    response = live.stream(look)
     assert isinstance(response, StreamingResponse)
     return response
 
@@ -48,16 +48,18 @@ def test_streams_end_with_the_server() -> None:
     assert len(asyncio.run(_all(_stream(live, look).body_iterator))) == 4  # type: ignore[arg-type]
 
 
-def test_the_fourth_stream_asks_again_by_itself() -> None:
+def test_the_fourth_stream_is_asked_for_again() -> None:
     async def open_them() -> None:
         live = Live()
         streams = [_stream(live, _looks("a", "a")).body_iterator for _one in range(live_module.MOST_STREAMS)]
         for stream in streams:
             await anext(stream)  # type: ignore[arg-type]
-        answer = live.stream(_looks("a"), lambda: PlainTextResponse("ask again"))
-        assert answer.body == b"ask again"
+        assert await _all(_stream(live, _looks("a")).body_iterator) == [f"retry: 2000\n{message('<p>a</p>')}"]  # type: ignore[arg-type]
+        over = await _all(_stream(live, _looks("")).body_iterator)  # type: ignore[arg-type]
+        assert over[1:] == [message("end", event="end")]
         await streams[0].aclose()  # type: ignore[union-attr]
-        assert isinstance(live.stream(_looks("a"), lambda: PlainTextResponse("ask again")), StreamingResponse)
+        again = _stream(live, _looks("a", "b", "")).body_iterator
+        assert len(await _all(again)) == 4  # type: ignore[arg-type]
 
     asyncio.run(open_them())
 

@@ -3,7 +3,20 @@
 Each subject has a module; this is the table of their public functions.
 """
 
+from tunewright.api.background import (
+    begin_eject,
+    begin_export,
+    begin_fetch,
+    begin_merge,
+    export_target,
+    is_work_id,
+    new_work_id,
+    stop_work,
+    usage,
+    works,
+)
 from tunewright.api.batch_answers import answer_prompts, answer_to_file, odd_numbers, prompts
+from tunewright.api.chats import Chat, Chats, Exchange
 from tunewright.api.comparisons import (
     check_page,
     compare_runs,
@@ -36,7 +49,15 @@ from tunewright.api.models import (
     put_adapter,
     stand_in_data,
 )
+from tunewright.api.pages import (
+    answer_file,
+    answer_page,
+    answer_row,
+    comparison_sections,
+    report_sections,
+)
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
+from tunewright.api.run_disk import deployed, disk_use, files_to_give, remove_checkpoints
 from tunewright.api.run_folders import (
     account,
     benchmark_lines,
@@ -59,7 +80,7 @@ from tunewright.api.run_folders import (
 from tunewright.api.run_handle import Conversation, TrainedRun
 from tunewright.api.serving import open_server, serve, serve_checked
 from tunewright.api.sweeps import open_sweep, search_axis, sweep, sweep_settings, train_sweep, trial_limit
-from tunewright.api.system import builtin_models, devices_named, doctor, environment, link
+from tunewright.api.system import bug_report, builtin_models, devices_named, doctor, environment, link, remove_model
 from tunewright.api.training import (
     begin,
     begun_by_launcher,
@@ -87,21 +108,48 @@ from tunewright.api.waiting_runs import (
     queue,
     start_queue,
 )
+from tunewright.api.what_if import (
+    apply_remedy,
+    as_text,
+    belongs,
+    can_go_on_with,
+    changed,
+    command,
+    command_for,
+    flags,
+    option_of,
+    option_rows,
+    rank_path,
+    remedied,
+    settings_in,
+    settings_of,
+)
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.launch.builtin_folders import ModelCard
 from tunewright.launch.data_looks import DataLook, DataLooks
+from tunewright.launch.planner import Planner
+from tunewright.report.answer_table import AnswerFilter
+from tunewright.report.run_record import RunRecord
 from tunewright.rundir.session_protocol import Sampling
 
 __all__ = [
     "ROLES",
+    "AnswerFilter",
+    "Chat",
+    "Chats",
     "Conversation",
     "Cut",
     "DataLook",
     "DataLooks",
+    "Exchange",
     "LeaveOut",
     "MapColumns",
+    "ModelCard",
+    "Planner",
     "RowFix",
+    "RunRecord",
     "Sampling",
     "ServeOptions",
     "Served",
@@ -109,18 +157,34 @@ __all__ = [
     "SetRow",
     "TrainedRun",
     "account",
+    "answer_file",
+    "answer_page",
     "answer_prompts",
+    "answer_row",
     "answer_to_file",
+    "apply_remedy",
+    "as_text",
     "begin",
+    "begin_eject",
+    "begin_export",
+    "begin_fetch",
+    "begin_merge",
     "begun_by_launcher",
+    "belongs",
     "benchmark_lines",
+    "bug_report",
     "builtin_models",
     "calibrate",
+    "can_go_on_with",
     "cancel_in_queue",
+    "changed",
     "changes_in",
     "check_export",
     "check_page",
+    "command",
+    "command_for",
     "compare_runs",
+    "comparison_sections",
     "config_rows",
     "config_schema",
     "continue_text",
@@ -129,23 +193,29 @@ __all__ = [
     "curves",
     "data_account",
     "data_check",
+    "deployed",
     "describe_data",
     "devices_named",
     "diagnose",
+    "disk_use",
     "doctor",
     "enqueue",
     "environment",
     "explain",
     "export_formats",
+    "export_target",
     "fetch",
+    "files_to_give",
     "first_rows",
     "fix_rows",
     "fixes_from",
+    "flags",
     "follow",
     "go_on",
     "grid",
     "grid_folder",
     "grid_settings",
+    "is_work_id",
     "link",
     "load",
     "load_for_training",
@@ -154,11 +224,14 @@ __all__ = [
     "look_at_rows",
     "measure_prompted",
     "move_in_queue",
+    "new_work_id",
     "odd_numbers",
     "open_exactly",
     "open_run",
     "open_server",
     "open_sweep",
+    "option_of",
+    "option_rows",
     "output_file",
     "overview",
     "pause_queue",
@@ -177,7 +250,12 @@ __all__ = [
     "queue",
     "quickstart",
     "quickstart_request",
+    "rank_path",
+    "remedied",
     "remove",
+    "remove_checkpoints",
+    "remove_model",
+    "report_sections",
     "report_text",
     "resume",
     "run_bytes",
@@ -185,9 +263,12 @@ __all__ = [
     "search_axis",
     "serve",
     "serve_checked",
+    "settings_in",
+    "settings_of",
     "stand_in_data",
     "start_queue",
     "starter",
+    "stop_work",
     "submit_job",
     "summary",
     "sweep",
@@ -198,8 +279,10 @@ __all__ = [
     "train_sweep",
     "trial_limit",
     "typed_cell",
+    "usage",
     "verify",
     "wait_for_stop",
+    "works",
     "write_file",
     "write_job",
 ]

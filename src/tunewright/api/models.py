@@ -12,16 +12,14 @@ from tunewright.api.training import plan
 from tunewright.config.load_config import LoadedConfig
 from tunewright.inspection.model_info import read_model
 from tunewright.launch import quickstart_tasks
-from tunewright.launch.resolve_model import fetch_weights, resolve_model
+from tunewright.launch.resolve_model import fetch_model, fetch_weights, resolve_model
 from tunewright.planning.preset_targets import PresetRow, all_rows, find_row, row_of, rows_of
 from tunewright.reporting import SILENT, Reporter
 
 
 def fetch(name: str, *, reporter: Reporter = SILENT) -> Path:
     """Download a model to this machine; its folder. Raises: HubError E701 to E705."""
-    folder, _tensors = resolve_model(name, None, offline=False, reporter=reporter)
-    fetch_weights(name, None, offline=False, reporter=reporter)
-    return folder
+    return fetch_model(name, reporter=reporter)
 
 
 def preset_rows(word: str = "", *, model: str | None = None, reporter: Reporter = SILENT) -> list[PresetRow]:

@@ -57,8 +57,20 @@ def account(run: RunDir, history: RunHistory | None = None) -> run_record.RunRec
 
 
 def curves(record: run_record.RunRecord) -> dict[str, object]:
-    """The curves of a run for a plot, at most 2,000 points of each, as plain JSON with the words beside them."""
-    return loss_charts.curves(record)
+    """The curves of a run for a plot, at most 2,000 points of each, as plain JSON with the words beside them.
+
+    Their numbers have five digits, which is more than a plot shows.
+    """
+    return {name: _short(part) for name, part in loss_charts.curves(record).items()}
+
+
+def _short(value: object) -> object:
+    """A value of JSON with its numbers rounded, at any depth: by that it is half as long."""
+    if isinstance(value, dict):
+        return {name: _short(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_short(part) for part in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def log_lines(run: TrainedRun) -> list[str]:

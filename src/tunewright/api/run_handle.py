@@ -18,7 +18,14 @@ from tunewright.extras.export.export_run import ExportResult
 from tunewright.extras.few_shot import few_shot_client
 from tunewright.extras.lm_eval import harness_client
 from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
-from tunewright.extras.session_requests import ProveRequest, ProveResult, ReplyRequest, ReplyResult
+from tunewright.extras.session_requests import (
+    LabelRequest,
+    LabelResult,
+    ProveRequest,
+    ProveResult,
+    ReplyRequest,
+    ReplyResult,
+)
 from tunewright.launch import queue_runner, start_run
 from tunewright.launch.session_client import SessionClient
 from tunewright.planning.memory_estimate import stored_bytes
@@ -31,12 +38,15 @@ from tunewright.rundir.rank_files import RankState, read_states
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import DAMAGED, WAITING, RunDir
 from tunewright.rundir.run_end import end_problems
+from tunewright.rundir.run_history import read_history
 from tunewright.rundir.session_protocol import (
     GREEDY,
     AnswerRequest,
     AnswerResult,
     EvaluateRequest,
     EvaluateResult,
+    LoadRequest,
+    LoadResult,
     MergeRequest,
     MergeResult,
     PromptInput,
@@ -51,6 +61,28 @@ RESULT_KEYS = (
     "before", "after", "baseline", "rows", "held_out_rows", "seconds", "tokens", "tokens_per_second", "peak_rss_bytes",
     "steps", "best_step", "trainable_parameters", "adapter", "adapter_bytes",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LoadingEstimate:
+    """What loading the model will take; `is_measured` if the seconds are those of the run itself, and not of its plan."""
+
+    peak_bytes: int
+    seconds: float | None
+    is_measured: bool
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    """What a text or words were given: labels, the probability of each there is, or a number."""
+
+    assigned: tuple[str, ...]
+    """One label, several, or one a word."""
+    words: tuple[str, ...] = ()
+    """What the labels are of, where words are tagged."""
+    probabilities: tuple[tuple[str, float], ...] = ()
+    """Of each label of a whole text, the likeliest first."""
+    number: float | None = None
 
 
 def _result(run: RunDir) -> dict[str, object]:
@@ -228,6 +260,42 @@ class TrainedRun:
         answers = self.answers([prompt], with_base=with_base, max_new_tokens=max_new_tokens)[0]
         return answers if with_base else answers["tuned"]
 
+    def loading(self) -> LoadingEstimate:
+        """Memory and seconds that loading the model will take, known before: by the plan, and by how long it took in the run.
+
+        Raises: TrainingError E525 for a run that is damaged.
+        """
+        plan, history = self.plan, read_history(self.dir, 2)
+        measured = history.clock.ended.get("load")
+        planned = plan.time.parts.get("load") if plan.time else None
+        seconds = measured / max(1, history.num_sessions) if measured else planned
+        return LoadingEstimate(
+            plan.memory.phases.get("load", plan.memory.peak_bytes), seconds, is_measured=bool(measured)
+        )
+
+    def load(self) -> int:
+        """Load the model if it is not loaded yet; the bytes that its process holds of the machine's memory."""
+        return self.session().request(LoadRequest(), LoadResult).rss_bytes
+
+    def labels(self, text: str) -> LabelledText:
+        """The labels of a text, of a pair with a tab between, or of its words, with the probability of each there is.
+
+        For runs that label. Raises: ModelError E324; TrainingError E506, E541.
+        """
+        self._warn_of_changed_base()
+        row: Any = self.as_prompt(text)
+        result = self.session().request(LabelRequest([row]), LabelResult)
+        likeliest = sorted(
+            zip(result.labels, result.probabilities[0], strict=False) if result.probabilities else (),
+            key=lambda pair: -pair[1],
+        )
+        return LabelledText(
+            assigned=tuple(result.assigned[0]) if result.assigned else (),
+            words=tuple(row["words"]) if "words" in row else (),
+            probabilities=tuple(likeliest),
+            number=result.numbers[0] if result.numbers else None,
+        )
+
     def as_prompt(self, text: str) -> PromptInput:
         """A text as a prompt: a conversation, or the row to be labelled."""
         if TASKS[self.task].writes:
@@ -363,20 +431,22 @@ class Conversation:
         """
         if not TASKS[self.run.task].writes:
             return self.run.answers([self.run.as_prompt(text)], with_base=self.with_base)[0]
-        if self.run.is_single_turn or not self.turns:
-            self.turns = self._opening()
-        self.turns.append({"role": "user", "content": text})
+        before = self._opening() if self.run.is_single_turn or not self.turns else self.turns
+        turns = [*before, {"role": "user", "content": text}]
         answers: dict[str, Any] = {}
         speakers: tuple[Speaker, ...] = ("base", "tuned") if self.with_base else ("tuned",)
         for who in speakers:
             answers[who] = self.run.reply(
-                self.turns,
+                turns,
                 sampling=self.sampling,
                 of_base=who == "base",
                 max_new_tokens=self.max_new_tokens,
                 on_text=partial(on_text, who),
             )
-        self.turns.append({"role": "assistant", "content": answers["tuned"]})
+        self.turns = [
+            *turns,
+            {"role": "assistant", "content": answers["tuned"]},
+        ]  # a question without an answer is forgotten
         return answers
 
     def _opening(self) -> list[dict[str, str]]:

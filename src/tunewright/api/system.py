@@ -4,45 +4,31 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.inspection import machine_info
-from tunewright.inspection.builtin_models import BUNDLED, Wheel
+from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
+from tunewright.launch import builtin_folders, inspect_inputs
 from tunewright.launch import devices as placing
-from tunewright.launch import inspect_inputs
+from tunewright.launch.builtin_folders import ModelCard
 from tunewright.launch.devices import Device
 from tunewright.launch.measure_link import measure_link
 from tunewright.launch.resolve_model import hub_answers
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
-from tunewright.security import home
+from tunewright.security import home, printable, redact
 
 
-def doctor(*, online: bool = False, reporter: Reporter = SILENT) -> Requirement:
-    """What this machine offers; its speed is measured if that was never done. The Hub is asked only with `online`."""
+def doctor(*, online: bool = False, measures: bool = True, reporter: Reporter = SILENT) -> Requirement:
+    """What this machine offers; with `measures` its speed is measured if that was never done, with `online` the Hub is asked."""
     problems = too_old()
-    if not any(problem.code == "E803" for problem in problems):
+    if measures and not any(problem.code == "E803" for problem in problems):
         inspect_inputs.ensure_probe(reporter)
     models = {name: any((home() / "models").glob(f"{name}-*")) for name in BUNDLED}
     machine = machine_info.read_machine(Path.cwd())
     versions = machine_info.versions()
     consequences = meanings(machine, versions, hub_answers() if online else None)
     return Requirement(machine, versions, models, tuple(problems), tuple(consequences))
-
-
-def builtin_models() -> dict[str, dict[str, object]]:
-    """The models that come with Tunewright, by name: `title`, whether it `is_here`, `num_bytes` of its download, `licence`."""
-    models = {}
-    for name, model in BUNDLED.items():
-        wheel = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
-        assert isinstance(wheel, Wheel)
-        models[name] = {
-            "title": model.title,
-            "is_here": any((home() / "models").glob(f"{name}-*")),
-            "num_bytes": wheel.num_bytes,
-            "licence": model.licence,
-        }
-    return models
 
 
 def link(nodes: int = 1, node_rank: int = 0, main: str = "", *, reporter: Reporter = SILENT) -> LinkSpeed:
@@ -73,3 +59,26 @@ def environment() -> dict[str, Any]:
         "versions": machine_info.versions(),
         "machine": machine.model_dump(mode="json"),
     }
+
+
+def bug_report() -> str:
+    """The same as a text to paste: nothing of rows, no path, no key."""
+    record = environment()
+    machine = {name: value for name, value in record["machine"].items() if name not in ("probe", "links")}
+    lines = [f"{name} {value}" for name, value in (*record["versions"].items(), *machine.items())]
+    if probe := record["machine"]["probe"]:
+        lines.append(f"device {probe['device']} {probe['device_name']} {probe['flops']}")
+    return printable(redact("\n".join(lines))) + "\n"
+
+
+def builtin_models() -> dict[str, ModelCard]:
+    """The built-in models by name: what fetching each would send, and what it takes here."""
+    return {card.model.name: card for card in builtin_folders.cards()}
+
+
+def remove_model(name: str) -> int:
+    """Remove a built-in model from this machine; the bytes that are free now.
+
+    Raises: ModelError E302; TrainingError E505 while a run on it is live, E517.
+    """
+    return builtin_folders.remove(name)

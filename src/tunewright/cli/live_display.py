@@ -13,7 +13,7 @@ from tunewright.cli.console import Channel
 from tunewright.cli.problem_display import print_problems, printable
 from tunewright.cli.progress_view import bar, frame, log_line, trained_line
 from tunewright.cli.redrawn_lines import RedrawnLines
-from tunewright.i18n import _
+from tunewright.i18n import Phrase, _
 
 if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
@@ -114,7 +114,7 @@ def _show_message(event: "Event", channel: Channel) -> None:
     if isinstance(event, AlertEvent):
         print_problems([event.problem], channel)
     elif isinstance(event, NoteEvent):
-        channel.paragraph(channel.paint(printable(event.text), "dim"))
+        channel.paragraph(channel.paint(printable(event.message()), "dim"))
 
 
 @contextmanager
@@ -326,7 +326,7 @@ class ConsoleReporter:
             self.channel.line(f"progress {done}/{total}" if total else f"progress {done}")
 
     def note(self, text: str) -> None:
-        console.note(text)
+        console.note(text.spoken() if isinstance(text, Phrase) else text)
 
     def erase(self) -> None:
         """Remove the bar."""

@@ -33,3 +33,12 @@ def leaves(config: RunConfig) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}.{key}", inner) for key, inner in value.items())
         else:
             yield name, value
+
+
+def changed_settings(run: RunConfig) -> Iterator[tuple[str, Any]]:
+    """What differs from the defaults, by dotted path, as JSON holds it, in the order of a config."""
+    for name, value in run.model_dump(mode="json", exclude_defaults=True).items():
+        if name in SECTIONS:
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-
 from tunewright.config.preset_table import PRESETS, Level
 from tunewright.config.run_config import DataSource, RunConfig
 from tunewright.config.schema_keys import SECTIONS, fields, options, upstream
 from tunewright.config.section import MOST
+from tunewright.config.written_config import as_value
 from tunewright.i18n import N_, _, language, width
 
 # JSON Schema's words for limits that pydantic leaves under its own where a validator precedes the type
@@ -25,12 +24,13 @@ _KINDS |= {"array": N_("list"), "object": N_("mapping")}
 
 @dataclass(frozen=True)
 class OptionRow:
-    """One own option, as the reference shows it."""
+    """One own option, as the reference shows it; `choices` are all words that it may be, if it may be nothing else."""
 
     path: str
     type: str
     default: str
     description: str
+    choices: tuple[str, ...] = ()
 
 
 def json_schema() -> dict[str, object]:
@@ -76,8 +76,10 @@ def _rows(_language: str) -> tuple[OptionRow, ...]:
     for path, field in options():
         section, _dot, key = path.partition(".")
         properties = _own_properties(schema, section) if key else schema["properties"]
-        default = _("required") if field.is_required() else _as_yaml(field.get_default(call_default_factory=True))
-        rows.append(OptionRow(path, _type(_clean(properties[key or section])), default, _(field.description or "")))
+        default = _("required") if field.is_required() else as_value(field.get_default(call_default_factory=True))
+        cleaned = _clean(properties[key or section])
+        about = _(field.description or "")
+        rows.append(OptionRow(path, _type(cleaned), default, about, _choices(cleaned) or ()))
     return tuple(rows)
 
 
@@ -97,9 +99,9 @@ def template(model: str, data: str, level: Level, values: Mapping[str, object] |
     """
     preset = PRESETS[level]
     rows: list[tuple[str, str, str]] = [
-        ("model", _as_yaml(model), "model.name"),
+        ("model", as_value(model), "model.name"),
         ("data", "", ""),
-        ("  train", _as_yaml(data), "data.train"),
+        ("  train", as_value(data), "data.train"),
         ("  holdout", "auto", "data.holdout"),
         ("method", "lora", "method"),
         ("preset", level, "preset"),
@@ -130,7 +132,7 @@ def _with_value(rows: Sequence[tuple[str, str, str]], path: str, value: Any) -> 
     name, *inner = key.split(".")
     for part in reversed(inner):
         value = {part: value}
-    line = (f"  {name}" if key else section, _as_yaml(value), path)
+    line = (f"  {name}" if key else section, as_value(value), path)
     if path in (row[2] for row in rows if not row[0].startswith("#")):
         return [(row[0], line[1], path) if row[2] == path else row for row in rows]
     if not key:
@@ -169,6 +171,18 @@ def _clean(node: Any) -> Any:
     return cleaned
 
 
+def _choices(schema: dict[str, Any]) -> tuple[str, ...] | None:
+    """The words that a value may be; None where it may be something else."""
+    if "anyOf" in schema:
+        branches = [_choices(branch) for branch in schema["anyOf"]]
+        return None if None in branches else tuple(word for branch in branches for word in branch or ())
+    if "const" in schema:
+        return (str(schema["const"]),)
+    if "enum" in schema:
+        return tuple(schema["enum"])
+    return ("true", "false") if schema.get("type") == "boolean" else None
+
+
 def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " | ".join(_type(branch) for branch in schema["anyOf"])
@@ -184,8 +198,3 @@ def _type(schema: dict[str, Any]) -> str:
     limits = [f"{_SIGNS[name]} {value if isinstance(value, int) else f'{value:g}'}" for name, value in values.items()]
     kind = _KINDS[schema["type"]]
     return " ".join([_(kind), ", ".join(limits)]).strip()
-
-
-def _as_yaml(value: Any) -> str:
-    """A value as one would type it in a config."""
-    return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]

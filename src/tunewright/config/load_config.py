@@ -14,9 +14,10 @@ import yaml
 from pydantic import ValidationError
 
 from tunewright.config import yaml_reader as yaml_marks
-from tunewright.config.dotted_paths import options_of
+from tunewright.config.dotted_paths import changed_settings, options_of
+from tunewright.config.methods import METHODS
 from tunewright.config.run_config import RunConfig
-from tunewright.config.schema_keys import SECTIONS
+from tunewright.config.schema_keys import SECTIONS, methods_with
 from tunewright.config.validation_problems import dotted, problems_of, unknown_key
 from tunewright.config.yaml_reader import Position, YamlDocument, place, printable
 from tunewright.errors import NOWHERE, ConfigError, Problem, Where, error
@@ -76,6 +77,27 @@ def patch(run: Config, changes: Mapping[str, object]) -> Config:
         where = Where(source=f"{path}={value}")
         ask.put(tuple(path.split(".")), value, Position(where, where, ARGUMENT))
     return ask.finish(type(run))
+
+
+def changed(loaded: LoadedConfig, changes: Mapping[str, object]) -> LoadedConfig:
+    """The same config with other values, by dotted path, which count as arguments.
+
+    Another method leaves out the fields of `peft` that it does not have.
+    Raises: ConfigError E102 to E104, E112, E118, E121 with every problem of the changes.
+    """
+    named = dict(changed_settings(loaded.run))
+    if (method := changes.get("method")) in METHODS:
+        named = {path: value for path, value in named.items() if belongs(str(method), path)}
+    new = load(named={**named, **changes})
+    return LoadedConfig(
+        new.run, {path: ARGUMENT if path in changes else loaded.origins.get(path, DEFAULT) for path in new.origins}
+    )
+
+
+def belongs(method: str, path: str) -> bool:
+    """Whether a config of this method can have a setting."""
+    section, _dot, name = path.partition(".")
+    return section != "peft" or method in methods_with(name)
 
 
 def parse_set(text: str) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from tunewright.config.deprecated_keys import TOP, deprecated_keys, other_method
 from tunewright.config.run_config import NAME_PATTERN, DataSource
-from tunewright.config.schema_keys import methods_with, old_name, suggest
+from tunewright.config.schema_keys import methods_with, old_name, options, suggest, upstream
 from tunewright.config.yaml_reader import Path, Position, place, printable
 from tunewright.errors import Problem, Where
 from tunewright.i18n import N_, Phrase
@@ -52,6 +52,9 @@ _PATTERNS = {
     r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ followed by a number"),
 }
 
+# What problems speak of that name no option.
+OPTION_OF_CODE = {"E301": "peft.target_modules", "E306": "task"}
+OPTION_OF_FAMILY = {"E2": "data.train", "E3": "model.name", "E7": "model.name"}
 # Of more choices than a few lines hold, those nearest to what was written are named.
 MOST_CHOICES = 24
 
@@ -136,6 +139,22 @@ def unknown_key(path: Path, data: Mapping[str, object], where: Where) -> Problem
     if code == "E112":
         return Problem("E112", where, {"old": key, "reason": deprecated_keys().removed[table][key]})
     return Problem("E118", where, {"key": key, "instead": deprecated_keys().owned[table][key]})
+
+
+def option_of(problem: Problem) -> str:
+    """The option that a problem speaks of, by dotted path; of what is wrong with rows or model itself, where these are named.
+
+    Empty where it is about none.
+    """
+    if "=" in problem.where.source and problem.where.file in ("argument", "--set"):
+        return problem.where.source.partition("=")[0]
+    known = {path for path, _field in options()}
+    for name in ("key", "first", "second"):
+        path = str(problem.values.get(name, "")).partition("=")[0].partition("[")[0]
+        section, _dot, key = path.partition(".")
+        if path in known or key in upstream(section):
+            return path
+    return OPTION_OF_CODE.get(problem.code) or OPTION_OF_FAMILY.get(problem.code[:2], "")
 
 
 def one_of(names: Iterable[str]) -> Phrase:

@@ -25,7 +25,7 @@ from tunewright.data.row_shares import ALL, RowShare, is_whole, share_of
 from tunewright.data.tokenized.tokenized_cache import Store, key_of
 from tunewright.data.train_eval_split import RowSource, files_of, for_each, sides_of, train_sources
 from tunewright.errors import DataError, Problem, Where, error, errors_of
-from tunewright.i18n import _
+from tunewright.i18n import N_
 from tunewright.reporting import SILENT, Reporter
 
 ROWS_AT_ONCE = 1000
@@ -88,7 +88,7 @@ def load_examples(
     if content is not None and (stored := stored_examples.parse(content, key, paths)):
         return stored
     if size >= NOTED_FROM_BYTES:
-        reporter.note(_("Reading and comparing all rows; of the same data it is done once"))
+        reporter.note(N_("Reading and comparing all rows; of the same data it is done once"))
     loaded = _read_examples(config, seed, task, keep, reading)
     if store is not None and key and loaded.num_train > len(loaded.train):
         store.write(key, stored_examples.dump(loaded, key, paths))

@@ -17,7 +17,7 @@ from tunewright.rundir.events import EvalEvent, LogEvent
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
-from tunewright.rundir.run_history import read_history
+from tunewright.rundir.run_history import RunHistory, read_history
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ def _as_seen_from_here(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def read(run: RunDir) -> Evidence:
-    """The evidence in a run's folder."""
-    history = read_history(run)
+def read(run: RunDir, history: RunHistory | None = None) -> Evidence:
+    """The evidence in a run's folder; `history` is what its events told who followed them."""
+    history = history or read_history(run)
     scores = {which: event.scores for which, event in history.scores.items()}
     return Evidence(
         handle=run.name if run.path.parent == run_dir.runs_root() else str(run.path),

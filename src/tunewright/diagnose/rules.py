@@ -16,6 +16,7 @@ from tunewright.diagnose.evidence import Evidence, read
 from tunewright.rundir.file_names import SCHEMA
 from tunewright.rundir.finding import Finding
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_history import RunHistory
 
 Rule = Callable[[Evidence], Finding | None]
 
@@ -85,9 +86,9 @@ def judge(evidence: Evidence) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.rank)
 
 
-def diagnose(run: RunDir) -> Diagnosis:
-    """The findings in a run's folder; of a live run, up to now."""
-    evidence = read(run)
+def diagnose(run: RunDir, history: RunHistory | None = None) -> Diagnosis:
+    """The findings in a run's folder; of a live run, up to now. `history` is what its events told who followed them."""
+    evidence = read(run, history)
     return Diagnosis(evidence, tuple(judge(evidence)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.config.load_config import patch
 from tunewright.config.methods import METHODS
 from tunewright.config.run_config import CHANGEABLE
+from tunewright.config.written_config import flags
 from tunewright.diagnose.evidence import Evidence
 from tunewright.i18n import N_
 from tunewright.metrics.curve_statistics import rounded
@@ -85,12 +86,4 @@ def fewer_epochs(evidence: Evidence, epochs: float) -> Remedy:
 
 
 def _command(words: list[str], changes: Mapping[str, object]) -> str:
-    sets = [word for path, value in changes.items() for word in ("--set", f"{path}={_yaml(value)}")]
-    return shlex.join(["tunewright", *words, *sets])
-
-
-def _yaml(value: Any) -> str:
-    """A value as `--set` reads it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
+    return f"{shlex.join(['tunewright', *words])} {flags(changes)}".strip()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jinja2
+import psutil
 from peft import PeftModel
 from transformers import PreTrainedModel
 
@@ -57,6 +58,8 @@ from tunewright.rundir.session_protocol import (
     ErrorReply,
     EvaluateRequest,
     EvaluateResult,
+    LoadRequest,
+    LoadResult,
     MergeRequest,
     MergeResult,
     ProgressReply,
@@ -144,6 +147,10 @@ class SessionServer:
         """The run's rows; their summary is written again if the run's folder is writable."""
         is_writable = atomic_io.refusal(self.run.path) is None
         return prepare(self.plan, self.run, self.tokenizer, self.reporter, writes_files=is_writable)
+
+    def loaded(self, request: LoadRequest) -> LoadResult:
+        """What the model takes that is loaded by now."""
+        return LoadResult(psutil.Process().memory_info().rss)
 
     def answer(self, request: AnswerRequest) -> AnswerResult:
         """Answers or labels, with `with_base` also the base's; for single labels also the probabilities."""
@@ -297,6 +304,7 @@ def operations(run: RunDir, send: Send) -> Operations:
 def session_operations(session: SessionServer) -> Operations:
     """The operations of a session."""
     return by_name(
+        Operation(LoadRequest, session.loaded),
         Operation(AnswerRequest, session.answer),
         Operation(EvaluateRequest, session.evaluate),
         Operation(MergeRequest, session.merge, uses_up_model=True),

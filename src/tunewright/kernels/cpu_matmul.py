@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
+from tunewright.i18n import N_, Phrase
 from tunewright.reporting import SILENT, Reporter
 
 # Of the result's length. fp32 sums of 576 products are off by about 4e-7, bf16 inputs by 3e-3.
@@ -58,7 +59,9 @@ def planned_matmul(paths: Collection[str], reporter: Reporter = SILENT) -> Abstr
     error = onednn_error()
     if error < EXACT:
         return onednn_matmul()
-    reporter.note(f"onednn_matmul: products are off by {error:.1g} in this process")
+    reporter.note(
+        Phrase(N_("{path}: products are off by {error} in this process"), path="onednn_matmul", error=f"{error:.1g}")
+    )
     return nullcontext()
 
 

@@ -12,6 +12,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 
 from tunewright.data.tokenized.tokenization import IGNORED
+from tunewright.i18n import N_, Phrase
 
 MicroBatch = Mapping[str, Tensor]
 
@@ -130,17 +131,17 @@ def causal_model(model: nn.Module) -> nn.Module:
 def answer_loss_unsupported(model: nn.Module) -> str | None:
     """Why `answer_loss` does not support this model; None if it does."""
     if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
-        return "prompt learning wraps the forward pass"
+        return N_("prompt learning wraps the forward pass")
     causal = causal_model(model)
     head = causal.get_output_embeddings()
     if type(head) is not nn.Linear or head.bias is not None:
-        return "the head is not a plain linear layer"
+        return N_("the head is not a plain linear layer")
     if head.weight.requires_grad:
-        return "the head is trained"
+        return N_("the head is trained")
     settings = causal.config.to_dict()
     used = [name for name in HEAD_SETTINGS if settings.get(name) not in (None, 1, 1.0)]
     if used:
-        return f"the head uses {used[0]}"
+        return Phrase(N_("the head uses {setting}"), setting=used[0])
     if causal.base_model is causal:
-        return "the backbone cannot be separated from the head"
+        return N_("the backbone cannot be separated from the head")
     return None

@@ -16,6 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tunewright.i18n import N_, Phrase
 from tunewright.kernels.cpu_matmul import default_matmul
 from tunewright.kernels.mixed_precision import as_products_read
 
@@ -121,10 +122,10 @@ def document_attention(
         with default_matmul():
             return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if dropout or any(options_of_family.get(name) is not None for name in UNSUPPORTED):
-        raise CannotPack("its attention asks for more than causal attention")
+        raise CannotPack(N_("its attention asks for more than causal attention"))
     documents = [(start, end, first, last) for start, end, first, last in spans.tolist()]
     if window and any(end - start + last - first > window for start, end, first, last in documents):
-        raise CannotPack(f"its attention sees {window} tokens back, and a row is longer")
+        raise CannotPack(Phrase(N_("its attention sees {window} tokens back, and a row is longer"), window=window))
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     query, key, value = as_products_read(query[0], key[0], value[0])
     result_NPH = _DocumentAttention.apply(query, key, value, documents, scale)

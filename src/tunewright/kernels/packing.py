@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tunewright.data.tokenized.micro_batches import SharedPrefix, packs, shared_beginnings
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
+from tunewright.i18n import N_, Phrase
 from tunewright.kernels.cross_entropy import MicroBatch, causal_model, chunked_cross_entropy
 from tunewright.kernels.document_attention import NAME
 from tunewright.kernels.varlen_attention import VARLEN, layout_of
@@ -129,9 +130,11 @@ def packing_unsupported(model: nn.Module, longest: int) -> str | None:
     """Why packing does not support this model for rows of up to `longest` tokens; None if its attention sees whole rows."""
     backbone = causal_model(model).base_model
     if not backbone._supports_attention_backend or backbone.config._attn_implementation != "sdpa":
-        return "its attention cannot be chosen"
+        return N_("its attention cannot be chosen")
     settings = backbone.config.to_dict()
     if any(settings.get(name) for name in ATTENTION_DROPOUT):
-        return "its attention has dropout"
+        return N_("its attention has dropout")
     window = settings.get("sliding_window")
-    return f"its attention sees {window} tokens back, and rows are longer" if window and window < longest else None
+    if not window or window >= longest:
+        return None
+    return Phrase(N_("its attention sees {window} tokens back, and rows are longer"), window=window)

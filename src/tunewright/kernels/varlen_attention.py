@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tunewright.i18n import N_, Phrase
 from tunewright.kernels.document_attention import UNSUPPORTED, CannotPack
 from tunewright.kernels.mixed_precision import as_products_read
 
@@ -74,10 +75,10 @@ def varlen_attention(
         options = {"scaling": scaling, "dropout": dropout, **options_of_family}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if dropout or any(options_of_family.get(name) is not None for name in UNSUPPORTED):
-        raise CannotPack("its attention asks for more than causal attention")
+        raise CannotPack(N_("its attention asks for more than causal attention"))
     window = options_of_family.get("sliding_window")
     if window and layout.longest_k > window:
-        raise CannotPack(f"its attention sees {window} tokens back, and a row is longer")
+        raise CannotPack(Phrase(N_("its attention sees {window} tokens back, and a row is longer"), window=window))
     query_PNH, key_PKH, value_PKH = (tensor[0].transpose(0, 1) for tensor in as_products_read(query, key, value))
     if layout.keys_S is not None:
         key_PKH, value_PKH = key_PKH[layout.keys_S], value_PKH[layout.keys_S]
@@ -102,7 +103,7 @@ def aligns_at_the_end(device: torch.device) -> bool:
 
 def varlen_unsupported(model: PreTrainedModel | PeftModel) -> str | None:
     """Why torch's kernel does not compute this model's attention on any card; None if it does."""
-    return None if model.dtype in DTYPES else "packed rows on a GPU are computed in bf16 and fp16 only"
+    return None if model.dtype in DTYPES else N_("packed rows on a GPU are computed in bf16 and fp16 only")
 
 
 AttentionInterface.register(VARLEN, varlen_attention)

@@ -26,6 +26,7 @@ from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.data_info import DataInfo, FixedRowsInfo, SourceInfo
 from tunewright.inspection.machine_info import (
     BlockShape,
+    MachineInfo,
     is_idle,
     probe_path,
     read_machine,
@@ -75,12 +76,22 @@ def inspect(run: RunConfig, *, reporter: Reporter, is_measured: bool = True) -> 
         raise_if_stopped(validated, run.data)
         data = _data_facts(run.data, validated)
     if is_measured:
-        ensure_probe(reporter, run.run.device_index)
-        if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
-            ensure_training_rates(block_of(model), reporter)
-    output = Path(run.run.output_dir or ".").expanduser().resolve()
-    facts = InspectedFacts(machine=read_machine(output, run.run.device_index, block_of(model)), model=model, data=data)
+        measure(run, model, reporter)
+    facts = InspectedFacts(machine=machine_of(run, model), model=model, data=data)
     return InspectedInputs(run, facts, choices, validated, tokenizer)
+
+
+def measure(run: RunConfig, model: ModelInfo, reporter: Reporter) -> None:
+    """Measure the speed of a run's device, where that was not done yet."""
+    ensure_probe(reporter, run.run.device_index)
+    if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
+        ensure_training_rates(block_of(model), reporter)
+
+
+def machine_of(run: RunConfig, model: ModelInfo) -> MachineInfo:
+    """The machine as it is now, for this run."""
+    output = Path(run.run.output_dir or ".").expanduser().resolve()
+    return read_machine(output, run.run.device_index, block_of(model))
 
 
 @system_faults()

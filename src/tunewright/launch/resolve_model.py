@@ -97,6 +97,13 @@ def fetch_weights(name: str, revision: str | None, *, offline: bool, reporter: R
         _from_hub(name, revision, offline=offline, reporter=reporter, weights=True)
 
 
+def fetch_model(name: str, *, reporter: Reporter) -> Path:
+    """Download a model to this machine, weights and all; its folder. Raises: HubError E701 to E705; ModelError E302."""
+    folder, _tensors = resolve_model(name, None, offline=False, reporter=reporter)
+    fetch_weights(name, None, offline=False, reporter=reporter)
+    return folder
+
+
 def with_tokenizer_json(folder: Path, reporter: Reporter) -> Path:
     """The folder to read the tokenizer from: the model's own, or one made from its older tokenizer files.
 

@@ -4,10 +4,11 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, Literal, TypeVar
 
 from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
@@ -28,17 +29,22 @@ from tunewright.rundir.session_protocol import (
 from tunewright.security import command, spawn
 
 ResultT = TypeVar("ResultT", bound=SessionResult)
+SessionState = Literal["away", "loading", "busy", "ready"]
 
 
 @dataclass
 class SessionClient:
-    """Started with the first request; ends with `close` or with this process."""
+    """Started with the first request; ends with `close` or with this process. Threads may share it: it is asked one thing at a
+    time.
+    """
 
     run: RunDir
     module: str = "tunewright.engine.session_server"
     environment: Mapping[str, str] = field(default_factory=dict)
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False)
     _changed: list[BaseChange] = field(default_factory=list, init=False)
+    _has_loaded: bool = field(default=False, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __enter__(self) -> "SessionClient":
         return self
@@ -56,8 +62,28 @@ class SessionClient:
         """The result of one operation of the session; `on_text` gets each piece of an answer, and an empty one when it begins.
 
         If the base has changed since the training, only answers are allowed: every measurement would be wrong.
-        Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515.
+        Raises: the errors of the worker; ModelError E324 for a missing base, TrainingError E515; E541 while another request is
+        answered.
         """
+        if not self._turn.acquire(blocking=False):
+            raise error("E541", name=self.run.name)
+        try:
+            return self._answered(request, result, reporter, on_text)
+        finally:
+            self._turn.release()
+
+    @property
+    def state(self) -> SessionState:
+        """`away` without a process, `loading` until its model is there, `busy` while it answers, else `ready`."""
+        if self._process is None or self._process.poll() is not None:
+            return "away"
+        if self._turn.locked():
+            return "busy" if self._has_loaded else "loading"
+        return "ready" if self._has_loaded else "away"
+
+    def _answered(
+        self, request: SessionRequest, result: type[ResultT], reporter: Reporter, on_text: Callable[[str], None]
+    ) -> ResultT:
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
             raise error(
                 "E116", state=Phrase(self.run.state()), verb=request.do, needed=N_("finished"), name=self.run.name
@@ -68,6 +94,7 @@ class SessionClient:
             plan = self.run.plan()
             refuse_without_base(plan)
             self._changed = changes(plan)
+            self._has_loaded = False
         if self._changed and request.needs_same_base:
             raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
@@ -76,14 +103,18 @@ class SessionClient:
             process.stdin.write(request.to_line() + "\n")
             process.stdin.flush()
         for line in process.stdout:
+            if not line.endswith("\n"):  # it was ended while it wrote
+                break
             reply = read_reply(line)
             if isinstance(reply, ProgressReply):
                 reporter.progress(reply.done, reply.total)
             elif isinstance(reply, TextReply):
+                self._has_loaded = True
                 on_text(reply.text)
             elif isinstance(reply, ErrorReply):
                 raise errors_of(reply.problems)
             else:
+                self._has_loaded = True
                 return result.from_json(reply.result)
         self._process = None
         how = f"exit code {process.wait()}"
@@ -106,8 +137,14 @@ class SessionClient:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
 
+    def end(self) -> None:
+        """End the worker at once, from any thread: whoever waits for an answer gets TrainingError E506."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
-        """End the worker."""
+        """End the worker, once it has answered."""
         process = self._process
         self._process = None
         if process is not None and process.stdin is not None:

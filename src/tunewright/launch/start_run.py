@@ -23,7 +23,7 @@ from tunewright.planning.cluster import cluster_of, with_measured
 from tunewright.planning.device_table import facts_on
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.memory_fallback import REASONS, remedied, remedies, wishes
-from tunewright.planning.run_plan import Plan
+from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
 from tunewright.planning.scale_out import on_cluster
 from tunewright.planning.time_estimate import factor_key
 from tunewright.reporting import Reporter
@@ -52,21 +52,43 @@ def plan_for(loaded: load_config.LoadedConfig, *, device: str | None = None, rep
 
     Raises: every error that can be known before a run starts, E520 to E523 among them; ConfigError E124 for an unknown device.
     """
-    if loaded.run.run.output_dir:
-        output_targets.output_folder(loaded.run.run.output_dir, is_new=False)
+    check_output(loaded.run)
     inputs = inspect(placed(loaded.run), reporter=reporter, is_measured=device is None)
-    run = with_absolute_paths(inputs.run)
-    facts = inputs.facts
-    check_patterns(run, facts.model)
-    if device:  # what is missing here may be there
-        cluster = cluster_of(device)
-        there = facts_on(facts, cluster.device if cluster else device)
-        plan = make_plan(run, there, loaded.origins, inputs.choices)
-        links, titled = facts.machine.links, there.machine.system
-        return on_cluster(plan, with_measured(cluster, links, titled)) if cluster else plan
-    plan = make_plan(run, facts, loaded.origins, inputs.choices, read_factor(factor_key(run, facts)))
-    try_settings(plan, reporter)
+    plan = plan_on(inputs.run, inputs.facts, loaded.origins, inputs.choices, device=device)
+    if not device:  # what is missing here may be there
+        try_settings(plan, reporter)
     return plan
+
+
+def check_output(run: RunConfig) -> None:
+    """Raises: TrainingError E520 to E523 for a folder that a run cannot be written into."""
+    if run.run.output_dir:
+        output_targets.output_folder(run.run.output_dir, is_new=False)
+
+
+def plan_on(
+    run: RunConfig,
+    facts: InspectedFacts,
+    origins: Mapping[str, str],
+    choices: tuple[PlannedChoice, ...],
+    *,
+    device: str | None = None,
+    with_alternatives: bool = True,
+) -> Plan:
+    """The plan of a run on what was seen, or for a `device` that is not here; nothing is looked at any more.
+
+    Raises: ConfigError, ModelError with all problems; E143 for a pattern that takes too long; E124 for an unknown device.
+    """
+    run = with_absolute_paths(run)
+    check_patterns(run, facts.model)
+    if not device:
+        factor = read_factor(factor_key(run, facts))
+        return make_plan(run, facts, origins, choices, factor, with_alternatives=with_alternatives)
+    cluster = cluster_of(device)
+    there = facts_on(facts, cluster.device if cluster else device)
+    plan = make_plan(run, there, origins, choices, with_alternatives=with_alternatives)
+    links, titled = facts.machine.links, there.machine.system
+    return on_cluster(plan, with_measured(cluster, links, titled)) if cluster else plan
 
 
 @system_faults()
@@ -312,7 +334,8 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
             new = remedied(new, saved, origin)
     atomic_io.write_text(run.file(file_names.CONFIG), load_config.to_yaml(changed))
     atomic_io.write_text(run.file(file_names.PLAN), new.model_dump_json(indent=1) + "\n")
-    run.events.write("note", text="changed: " + ", ".join(f"{k}={v}" for k, v in changes.items()))
+    said = ", ".join(f"{path}={value}" for path, value in changes.items())
+    run.events.note(Phrase(N_("changed: {settings}"), settings=said))
 
 
 def check_base(run: RunDir) -> None:

@@ -1,6 +1,5 @@
 """The plan: every `auto` resolved, each choice with its reason, the memory it takes, the facts it rests on."""
 
-import json
 from typing import Any, Literal
 
 from pydantic import Field
@@ -8,6 +7,7 @@ from pydantic import Field
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.methods import virtual_tokens
 from tunewright.config.resolved_config import ResolvedConfig
+from tunewright.config.written_config import flags
 from tunewright.data.summary import cut_warning
 from tunewright.errors import Problem
 from tunewright.i18n import _, gib
@@ -128,8 +128,7 @@ class Alternative(FrozenModel):
 
     def flags(self) -> str:
         """What to add to the command to have it."""
-        written = {path: value if isinstance(value, str) else json.dumps(value) for path, value in self.changes.items()}
-        return " ".join(f"--set {path}={value}" for path, value in written.items())
+        return flags(self.changes)
 
     def to_json(self) -> dict[str, object]:
         return {

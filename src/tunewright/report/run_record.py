@@ -1,5 +1,6 @@
 """One run as its files tell it, read once: events of all sessions, put together as if it had never been interrupted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,11 +90,7 @@ class RunRecord:
     @property
     def row_losses(self) -> dict[int, tuple[float, float]]:
         """Mean losses before and after of each held-out row, by its number; empty where they were not stored for the same rows."""
-        before, after = self.losses
-        if [(row.row, row.units) for row in before] != [(row.row, row.units) for row in after]:
-            return {}
-        both = zip(before, after, strict=True)
-        return {was.row: (was.mean, now.mean) for was, now in both}
+        return losses_of_both(*self.losses)
 
     @cached_property
     def scores(self) -> list[ScoreChange]:
@@ -195,6 +192,13 @@ class RunRecord:
     def seconds(self) -> dict[str, float]:
         """Time by phase over all sessions, begun ones too, in the order of the work."""
         return self.history.clock.seconds
+
+
+def losses_of_both(before: Sequence[ExampleLoss], after: Sequence[ExampleLoss]) -> dict[int, tuple[float, float]]:
+    """Mean losses before and after by the number of the row; empty where they are not of the same rows and units."""
+    if [(row.row, row.units) for row in before] != [(row.row, row.units) for row in after]:
+        return {}
+    return {was.row: (was.mean, now.mean) for was, now in zip(before, after, strict=True)}
 
 
 def read(run: RunDir, history: RunHistory | None = None) -> RunRecord:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tunewright.report import (
     benchmark_table,
@@ -19,6 +20,9 @@ from tunewright.report.run_record import RunRecord
 from tunewright.rundir import atomic_io, file_names, output_targets
 from tunewright.rundir.finding import Finding
 from tunewright.rundir.run_dir import RunDir
+
+STYLES = ("uPlot.min.css", "report.css", "chart.css")
+SCRIPTS = ("LICENSE.uPlot", "uPlot.iife.min.js", "report.js")
 
 
 def write_report(run: RunDir, findings: Sequence[Finding], path: Path | None = None) -> Path:
@@ -72,28 +76,30 @@ def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
 
 def render(record: RunRecord, findings: Sequence[Finding]) -> str:
     """The page as text."""
-    return html_page.render(
-        "report.html.j2",
-        styles=("uPlot.min.css", "report.css", "chart.css"),
-        scripts=("LICENSE.uPlot", "uPlot.iife.min.js", "report.js"),
-        record=record,
-        plan=record.plan,
-        headline=sections.headline(record),
-        findings=findings,
-        tiles=sections.tiles(record),
-        costs=sections.costs(record),
-        caveats=sections.caveats(record),
-        curves=loss_charts.curves(record),
-        loss_table=loss_charts.loss_table(record),
-        rate_table=loss_charts.rate_table(record),
-        samples=sections.samples(record),
-        labels=confusion_tables.label_tables(record),
-        benchmarks=[line.cells() for line in benchmark_table.lines(record.run.benchmark())],
-        proofs=proof_table.tables(record.run.proofs()),
-        data_checks=sections.data_checks(record),
-        seen=preview_table.rows(record),
-        estimates=sections.estimates(record),
-        alerts=sections.alerts(record),
-        history=record.history,
-        repeat=sections.repeat(record),
-    )
+    return html_page.render("report.html.j2", styles=STYLES, scripts=SCRIPTS, **section_values(record, findings))
+
+
+def section_values(record: RunRecord, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What the templates of `templates/sections` need to show a run, in words of this process's language."""
+    return {
+        "record": record,
+        "plan": record.plan,
+        "headline": sections.headline(record),
+        "findings": findings,
+        "tiles": sections.tiles(record),
+        "costs": sections.costs(record),
+        "caveats": sections.caveats(record),
+        "curves": loss_charts.curves(record),
+        "loss_table": loss_charts.loss_table(record),
+        "rate_table": loss_charts.rate_table(record),
+        "samples": sections.samples(record),
+        "labels": confusion_tables.label_tables(record),
+        "benchmarks": [line.cells() for line in benchmark_table.lines(record.run.benchmark())],
+        "proofs": proof_table.tables(record.run.proofs()),
+        "data_checks": sections.data_checks(record),
+        "seen": preview_table.rows(record),
+        "estimates": sections.estimates(record),
+        "alerts": sections.alerts(record),
+        "history": record.history,
+        "repeat": sections.repeat(record),
+    }

@@ -16,7 +16,7 @@ from typing import Any
 from tunewright.data.tokenized.chat_template import BUILT_IN
 from tunewright.data.tokenized.tokenizer import MAX_TEMPLATE_BYTES, SPECIAL, TOOL_TEMPLATE, stored_template
 from tunewright.errors import Problem, errors_of
-from tunewright.i18n import N_, _
+from tunewright.i18n import N_, Phrase
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.model_info import Contents, ModelInfo
 from tunewright.inspection.weight_shards import weight_files
@@ -103,7 +103,9 @@ def _weights(model: ModelInfo, reporter: Reporter, *, use_cache: bool) -> str:
     size = sum(file.stat().st_size for file in files)
     if size > LONG_BYTES and any(_known(file) is None for file in files):
         reporter.note(
-            _("Reading the weights once, to recognise them later ({gigabytes} GB)").format(gigabytes=round(size / 1e9))
+            Phrase(
+                N_("Reading the weights once, to recognise them later ({gigabytes} GB)"), gigabytes=round(size / 1e9)
+            )
         )
     digests = sorted(digest(file) if use_cache else sha256(file) for file in files)
     return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from tunewright.errors import exists_already
+from tunewright.i18n import N_, Phrase
 from tunewright.rundir import atomic_io
 from tunewright.security import is_plain
 
@@ -87,6 +88,9 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
 
 
+HARMED = N_("{checkpoint}: {file} is {harm}")
+
+
 @dataclass(frozen=True)
 class CheckpointFault:
     """A file that is not as its folder's manifest says."""
@@ -125,8 +129,8 @@ def damage(folder: Path) -> str:
     if fault is None:
         return ""
     if fault.file == MANIFEST:
-        return f"{folder.name}: the manifest is missing or damaged"
-    return f"{folder.name}: {fault.file} is {fault.kind}"
+        return Phrase(N_("{checkpoint}: the manifest is missing or damaged"), checkpoint=folder.name)
+    return Phrase(HARMED, checkpoint=folder.name, file=fault.file, harm=Phrase(fault.kind))
 
 
 @dataclass(frozen=True)
@@ -197,10 +201,12 @@ class CheckpointStore:
         if manifest is None:
             return damage(folder)
         if (manifest.run, manifest.step) != (self.run_id, step):
-            return f"{folder.name}: the manifest is that of step {manifest.step} of run {manifest.run}"
+            text = N_("{checkpoint}: the manifest is that of step {step} of run {run}")
+            return Phrase(text, checkpoint=folder.name, step=manifest.step, run=manifest.run)
         odd = sorted(manifest.files.keys() ^ _files(folder).keys())
         if odd:
-            return f"{folder.name}: {odd[0]} is {'missing' if odd[0] in manifest.files else 'not in the manifest'}"
+            harm = N_("missing") if odd[0] in manifest.files else N_("not in the manifest")
+            return Phrase(HARMED, checkpoint=folder.name, file=odd[0], harm=harm)
         return ""
 
     def _fault(self, step: int, folder: Path) -> str:
@@ -224,12 +230,16 @@ class CheckpointStore:
         messages: list[str] = []
         for step, path in reversed(self._named()):
             if self._is_foreign(path):
-                messages.append(f"{path.name}: not a checkpoint of this run, left alone")
+                messages.append(
+                    Phrase(N_("{checkpoint}: not a checkpoint of this run, left alone"), checkpoint=path.name)
+                )
                 continue
             fault = self._fault(step, path)
             if not fault:
                 return path, messages
-            messages.append(f"{fault}; set aside as {self._set_aside(step, path).name}")
+            messages.append(
+                Phrase(N_("{fault}; set aside as {name}"), fault=fault, name=self._set_aside(step, path).name)
+            )
         return None, messages
 
     def rotate(self, keep: int, best_steps: Collection[int | None] = ()) -> list[int]:

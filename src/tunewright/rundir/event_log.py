@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tunewright.errors import Problem
+from tunewright.i18n import Phrase
 from tunewright.rundir import atomic_io
 from tunewright.rundir.events import KINDS, Event, parse_event
 from tunewright.rundir.file_names import SCHEMA
@@ -55,6 +56,10 @@ class EventLog:
             if fault.errno not in atomic_io.REFUSALS:
                 raise
         return not self._waiting
+
+    def note(self, text: str) -> None:
+        """A sentence for people; a phrase is kept as one, so that it is read in any language."""
+        self.write("note", text=str(text), **({"phrase": text} if isinstance(text, Phrase) else {}))
 
     def alert(self, problem: Problem) -> None:
         self.write("alert", problem=problem)

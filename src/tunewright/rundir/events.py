@@ -8,7 +8,7 @@ from typing import Literal
 
 from tunewright.config.stored_record import Count, Measured, Number, Scores, Stamp, StoredRecord
 from tunewright.errors.exit_codes import EXIT_INTERRUPTED, EXIT_TERMINATED
-from tunewright.rundir.records import RunResult, StoredProblem
+from tunewright.rundir.records import RunResult, StoredPhrase, StoredProblem
 
 
 class Event(StoredRecord):
@@ -136,6 +136,12 @@ class NoteEvent(Event):
     kind: Literal["note"]
     text: str
     """a sentence, in English"""
+    phrase: StoredPhrase | None = None
+    """what makes it in any language: its template and the values in it; missing in notes of earlier versions"""
+
+    def message(self) -> str:
+        """The sentence in this process's language, where it is known in more than English."""
+        return self.phrase.spoken() if self.phrase else self.text
 
 
 class AlertEvent(Event):

@@ -277,9 +277,9 @@ def _quoted(text: str | Path) -> str:
     return json.dumps(str(text), ensure_ascii=False)
 
 
-def merged_loading_code(plan: Plan) -> str:
+def merged_loading_code(plan: Plan, merged: str | Path = file_names.MERGED) -> str:
     """Lines of Python that load a merged model and its tokenizer with bare transformers."""
-    auto_class, folder = task_row(plan).auto_class, json.dumps(file_names.MERGED)
+    auto_class, folder = task_row(plan).auto_class, _quoted(merged)
     return f"""from transformers import {auto_class}, AutoTokenizer
 
 model = {auto_class}.from_pretrained({folder})

@@ -26,7 +26,7 @@ from tunewright.data.tokenized.tokenized_preview import PreviewRow, preview_rows
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.data.tokenized.vocabulary_check import EmbeddingRows
 from tunewright.data.validation import RowSink, ValidatedData, raise_if_stopped, rules_for, validate_rows
-from tunewright.i18n import _
+from tunewright.i18n import N_, Phrase
 from tunewright.inspection.machine_info import num_cpus
 from tunewright.metrics.scoring import majority_scores
 from tunewright.planning.check_config import positions
@@ -86,8 +86,8 @@ class Preparation:
         try:
             rows = read(key, checks_all=checks_all)
         except DamagedRows as fault:
-            text = _("Encoded rows in the cache are damaged ({file}) and are encoded again")
-            self.reporter.note(text.format(file=fault))
+            text = N_("Encoded rows in the cache are damaged ({file}) and are encoded again")
+            self.reporter.note(Phrase(text, file=str(fault)))
             return None
         if rows:
             with suppress(OSError):  # the same rows may have been public when they were encoded
@@ -109,8 +109,8 @@ class Preparation:
                     writer.extend(own)
                 _publish(staged, rows, writers)
         except OSError as fault:
-            text = f"the tokenized rows are not cached for the next run: {fault.strerror or fault} ({home()})"
-            self.reporter.note(text)
+            text = N_("the tokenized rows are not cached for the next run: {reason} ({folder})")
+            self.reporter.note(Phrase(text, reason=str(fault.strerror or fault), folder=str(home())))
             return rows
         return self._fresh(key) or rows  # as they lie there they take a tenth of the memory
 
@@ -289,7 +289,7 @@ def _alone(key: str, reporter: Reporter) -> Iterator[Path]:
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         if not _locked(descriptor):
-            reporter.note(_("Another process is encoding the same rows; waiting for it"))
+            reporter.note(N_("Another process is encoding the same rows; waiting for it"))
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         atomic_io.drop(staged)

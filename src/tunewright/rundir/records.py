@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator
 from tunewright.config.stored_record import Count, Measured, Number, Scores, Stamp, StoredRecord
 from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
+from tunewright.i18n import Phrase
 
 
 def _restored_problem(record: object) -> Problem:
@@ -31,6 +32,27 @@ StoredProblem = Annotated[
     Problem,
     PlainValidator(_restored_problem),
     PlainSerializer(lambda problem: problem.to_record(), return_type=dict[str, object]),
+]
+
+
+def _restored_phrase(record: object) -> Phrase:
+    """The sentence of a stored record. Raises: ValueError for a record that is none, or that cannot be spoken."""
+    if isinstance(record, Phrase):
+        return record
+    try:
+        if not isinstance(record, dict):
+            raise TypeError(record)
+        phrase = Phrase.from_record(record)
+        phrase.spoken()
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as fault:
+        raise ValueError("not a sentence with its values") from fault
+    return phrase
+
+
+StoredPhrase = Annotated[
+    Phrase,
+    PlainValidator(_restored_phrase),
+    PlainSerializer(lambda phrase: phrase.to_record(), return_type=dict[str, object]),
 ]
 
 

@@ -281,6 +281,18 @@ def owning(run: RunDir) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def owning_ended(run: RunDir) -> Iterator[None]:
+    """Own a run that nothing is to become of meanwhile. Raises: TrainingError E505 while it is owned or about to be started."""
+    with owning(run):
+        is_live = False
+        with suppress(TrainingError):  # of a damaged run only the lock says whether it is alive
+            is_live = run.left_as() in LIVE
+        if is_live:
+            raise owned(run)
+        yield
+
+
 def create(folder: Path, name: str, files: Mapping[str, str] = NO_FILES, **record: Any) -> RunDir:
     """A new run's folder with these texts by file name and what run.json is to hold; it appears whole or not at all.
 
@@ -385,10 +397,5 @@ def remove(run: RunDir) -> None:
     if run.path.is_symlink():
         atomic_io.remove_folder(run.path)
         return
-    with owning(run):
-        is_live = False
-        with suppress(TrainingError):  # of a damaged run only the lock says whether it is alive
-            is_live = run.left_as() in LIVE
-        if is_live:
-            raise owned(run)
+    with owning_ended(run):
         atomic_io.remove_folder(run.path)

@@ -83,6 +83,22 @@ class SessionResult:
 
 
 @dataclass(frozen=True)
+class LoadRequest(SessionRequest):
+    """Nothing but the model in memory."""
+
+    do = "load"
+    needs_same_base = False
+
+
+@dataclass(frozen=True)
+class LoadResult(SessionResult):
+    """The model is there."""
+
+    rss_bytes: int
+    """What the process holds of the machine's memory."""
+
+
+@dataclass(frozen=True)
 class AnswerRequest(SessionRequest):
     """Greedy answers, or labels, for new prompts."""
 

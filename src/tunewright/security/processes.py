@@ -25,6 +25,7 @@ MODULES = (
     "tunewright.extras.export.exporter_worker",
     "tunewright.extras.export.ct2_worker",
     "tunewright.extras.serve.llama_worker",
+    "tunewright.extras.deploy.background_worker",
     "tunewright.engine.system.device_probe",
     "tunewright.engine.system.training_probe",
     "tunewright.engine.system.link_probe",

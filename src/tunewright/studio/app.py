@@ -16,14 +16,28 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunewright.errors import TunewrightError, error
+from tunewright import api
+from tunewright.api import Planner
+from tunewright.errors import TunewrightError, error, of_system
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
 from tunewright.studio.looking import Lookouts
-from tunewright.studio.pages import data, data_changes, run, runs
+from tunewright.studio.pages import (
+    answers,
+    chat,
+    compare,
+    data,
+    data_changes,
+    export,
+    findings,
+    machine,
+    plan,
+    run,
+    runs,
+)
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
@@ -35,6 +49,8 @@ class Studio:
 
     live: Live
     lookouts: Lookouts = field(default_factory=Lookouts)
+    chats: api.Chats = field(default_factory=api.Chats)
+    planner: Planner = field(default_factory=Planner)
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,8 +74,15 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         routes=[
             *runs.ROUTES,
             *run.ROUTES,
+            *answers.ROUTES,
+            *compare.ROUTES,
             *data.ROUTES,
             *data_changes.ROUTES,
+            *chat.ROUTES,
+            *export.ROUTES,
+            *machine.ROUTES,
+            *findings.ROUTES,
+            *plan.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),
@@ -71,6 +94,7 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
         ],
         exception_handlers={
             TunewrightError: _told,
+            OSError: _refused_by_system,
             HTTPException: _not_served,
         },
     )
@@ -101,6 +125,12 @@ def _told(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, TunewrightError)
     is_missing = fault.problems[0].code in ("E113", "E130")
     return rendering.failure(request, fault, 404 if is_missing else 409)
+
+
+def _refused_by_system(request: Request, fault: Exception) -> Response:
+    """A full disk and the like are no fault of ours."""
+    assert isinstance(fault, OSError)
+    return rendering.failure(request, of_system(fault, "."))
 
 
 def _not_served(request: Request, fault: Exception) -> Response:

@@ -17,6 +17,7 @@ from tunewright.rundir.run_progress import ProgressView
 
 LOOK_SECONDS = 0.3
 KEEP_ALIVE_SECONDS = 15
+AGAIN_MS = 2000
 MOST_STREAMS = 3  # of the six connections that a browser gives one host, pages must have some
 MOST_WATCHED = 16
 
@@ -67,15 +68,20 @@ class Live:
         watch.look()
         return watch
 
-    def stream(self, look: Callable[[], tuple[str, str]], once: Callable[[], Response]) -> Response:
+    def stream(self, look: Callable[[], tuple[str, str]]) -> Response:
         """What `look` gives, a state and its HTML, whenever the state is another one, until the state is empty.
 
-        Where too many streams are open already the answer is `once`, which asks again by itself.
+        Where too many streams are open already it is sent once, and the page asks again soon, as after any stream that ended.
         """
-        if self._streams >= MOST_STREAMS:
-            return once()
+        frames = self._once(look) if self._streams >= MOST_STREAMS else self._frames(look)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self._frames(look), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
+
+    async def _once(self, look: Callable[[], tuple[str, str]]) -> AsyncIterator[str]:
+        state, text = await run_in_threadpool(look)
+        yield f"retry: {AGAIN_MS}\n" + message(text)
+        if not state:
+            yield message("end", event="end")
 
     async def _frames(self, look: Callable[[], tuple[str, str]]) -> AsyncIterator[str]:
         self._streams += 1

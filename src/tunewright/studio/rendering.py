@@ -61,6 +61,20 @@ def failure(request: Request, fault: TunewrightError, status: int = 409) -> Resp
     return page(template, request, status=status, problems=fault.problems)
 
 
+def telling(handler: Callable[[Request, FormData], Response]) -> Callable[[Request, FormData], Response]:
+    """A handler of forms whose refusals htmx puts into `#told`, whatever else the form fills."""
+
+    def told(request: Request, form: FormData) -> Response:
+        try:
+            return handler(request, form)
+        except TunewrightError as fault:
+            answer = failure(request, fault)
+            answer.headers.update({"hx-retarget": "#told", "hx-reswap": "innerHTML"} if is_partial(request) else {})
+            return answer
+
+    return told
+
+
 def posted(handler: Callable[[Request, FormData], Response], *, max_files: int = 0) -> Callable[[Request], Any]:
     """An endpoint for a form: read as it comes, answered in a thread."""
 

@@ -77,6 +77,12 @@ def test_the_list_shows_places_and_planned_times(tw: Run, enqueue: Enqueue) -> N
     assert "in the queue" in tw("runs", "list").out
 
 
+def test_a_run_is_not_both_queued_here_and_handed_to_others(tw: Run, model: Path, rows: Path) -> None:
+    ended = tw("train", str(model), str(rows), "--queue", "--on", "slurm")
+    assert ended.code == 2 and "--on" in ended.err
+    assert not api.runs(rows.parent)
+
+
 def test_an_empty_queue_says_so(tw: Run) -> None:
     ended = tw("queue", "list")
     assert ended.code == 0

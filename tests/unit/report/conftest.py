@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,38 +165,38 @@ class Story:
         self.write("failed", step, problems=[problem.to_record()], exit_code=10)
 
 
+def begin(
+    folder: Path, name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", task: str = "causal_lm",
+    data_facts: dict[str, Any] | None = None, **info: Any,
+) -> Story:  # fmt: skip
+    """A run that was prepared and has done nothing yet."""
+    sections = {"data": "support.jsonl", "eval": {"loss_rows": 200}}
+    config = RunConfig.model_validate({"model": "smollm2", "task": task, "preset": "medium", **sections})
+    plan = plan_of(config, held_out=held_out, **(data_facts or {}))
+    run = run_dir.create(folder / name, name)
+    versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
+    run.update_info(state=state, created=START, versions=versions, **info)
+    atomic_io.write_json(run.file(file_names.PLAN), plan.model_dump(mode="json"))
+    atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(config))
+    names = plan.facts.data.labels
+    labels = {
+        "labels": {name: 170 + 5 * i for i, name in enumerate(names)},
+        "problem_type": plan.facts.data.problem_type,
+    }
+    atomic_io.write_json(run.file(file_names.PREPARED), {"key": "k", **account(held_out), **labels})
+    story = Story(run, plan)
+    story.phase("prepare", 1.9)
+    story.phase("load", 3.4)
+    return story
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., Story]:
-    """A run that was prepared and has done nothing yet."""
-
-    def begin(
-        name: str = "2026-11-23-mita", *, held_out: int = 120, state: str = "finished", task: str = "causal_lm",
-        data_facts: dict[str, Any] | None = None, **info: Any,
-    ) -> Story:  # fmt: skip
-        sections = {"data": "support.jsonl", "eval": {"loss_rows": 200}}
-        config = RunConfig.model_validate({"model": "smollm2", "task": task, "preset": "medium", **sections})
-        plan = plan_of(config, held_out=held_out, **(data_facts or {}))
-        run = run_dir.create(tmp_path / name, name)
-        versions = {"tunewright": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2"}
-        run.update_info(state=state, created=START, versions=versions, **info)
-        atomic_io.write_json(run.file(file_names.PLAN), plan.model_dump(mode="json"))
-        atomic_io.write_text(run.file(file_names.CONFIG), to_yaml(config))
-        names = plan.facts.data.labels
-        labels = {
-            "labels": {name: 170 + 5 * i for i, name in enumerate(names)},
-            "problem_type": plan.facts.data.problem_type,
-        }
-        atomic_io.write_json(run.file(file_names.PREPARED), {"key": "k", **account(held_out), **labels})
-        story = Story(run, plan)
-        story.phase("prepare", 1.9)
-        story.phase("load", 3.4)
-        return story
-
-    return begin
+    """Begins runs in the test's folder."""
+    return partial(begin, tmp_path)
 
 
-@pytest.fixture
-def finished(start: Callable[..., Story]) -> RunDir:
+def finished_run(start: Callable[..., Story]) -> RunDir:
     """Two sessions, an alert, and answers of which many became right."""
     story = start(generated_data=True)
     story.score("before", 3.31, sample_rows(120, right_from=110), 120)
@@ -211,6 +212,11 @@ def finished(start: Callable[..., Story]) -> RunDir:
     story.run.adapter_dir.mkdir()
     story.done(135, 108)
     return story.run
+
+
+@pytest.fixture
+def finished(start: Callable[..., Story]) -> RunDir:
+    return finished_run(start)
 
 
 INTENTS = ("address", "cancel", "exchange", "order", "refund", "track")
@@ -294,8 +300,7 @@ def tell(
     return story.run
 
 
-@pytest.fixture
-def classified(start: Callable[..., Story]) -> RunDir:
+def classified_run(start: Callable[..., Story]) -> RunDir:
     """Six intents: an untrained head before, most of them right after."""
     facts = {"labels": INTENTS, "problem_type": "single_label_classification"}
     story = start("2026-11-23-intents", task="seq_cls", data_facts=facts)
@@ -306,6 +311,11 @@ def classified(start: Callable[..., Story]) -> RunDir:
         lambda rows: {"accuracy": share_right(rows), "macro_f1": share_right(rows)},
         {"name": "majority class", "scores": {"accuracy": 20 / 120, "macro_f1": 1 / 21}},
     )
+
+
+@pytest.fixture
+def classified(start: Callable[..., Story]) -> RunDir:
+    return classified_run(start)
 
 
 @pytest.fixture

@@ -66,6 +66,8 @@ def train(
         main=main,
         offline=offline,
     )
+    if queue and on:
+        raise typer.BadParameter(_("--queue waits for this machine, --on hands the run to others"))
     loaded = options.load_config_from_flags(inputs, sets, flags)
     if on:
         written_job.write_and_submit(loaded, on, force=force, is_dry=dry_run, is_json=as_json, is_quiet=quiet)

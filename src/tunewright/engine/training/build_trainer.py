@@ -27,7 +27,7 @@ from tunewright.engine.training.optimizers import OWN_OPTIMIZERS, make_optimizer
 from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.trainer import StepTrainer
 from tunewright.errors import Problem, TrainingError, error
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.inspection.model_info import Contents
 from tunewright.planning.memory_fallback import remedies
 from tunewright.planning.run_plan import Plan
@@ -106,7 +106,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
     has_checkpoints = any(store.folder.glob("checkpoint-*")) or any(store.folder.glob(".corrupt-*"))
     checkpoint, faults = store.newest_valid()
     for fault in faults:
-        events.write("note", text=fault)
+        events.note(fault)
     if checkpoint is None:
         if has_checkpoints:
             raise error(
@@ -130,7 +130,7 @@ def checkpoint_to_resume(store: CheckpointStore, plan: Plan, model: PeftModel, e
         raise TrainingError(problems)
     restore_training(model, checkpoint)
     logger.info("resuming from %s", checkpoint)
-    events.write("note", text=f"continuing from {checkpoint.name}")
+    events.note(Phrase(N_("continuing from {checkpoint}"), checkpoint=checkpoint.name))
     return checkpoint
 
 

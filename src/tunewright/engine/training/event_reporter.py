@@ -27,4 +27,4 @@ class EventReporter:
             self.events.write("progress", phase=self.phase, done=done, total=total)
 
     def note(self, text: str) -> None:
-        self.events.write("note", text=text)
+        self.events.note(text)

@@ -20,6 +20,7 @@ from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.collator import Collate, Cut, StepCollator
 from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import Problem
+from tunewright.i18n import N_, Phrase
 from tunewright.kernels.cross_entropy import LossFunction, answer_loss, answer_loss_unsupported
 from tunewright.kernels.document_attention import NAME as DOCUMENTS
 from tunewright.kernels.document_attention import CannotPack
@@ -97,14 +98,14 @@ def unsupported_reason(
 
 def _varlen_unsupported(backend: LossBackend, model: PreTrainedModel | PeftModel) -> str | None:
     if not has_varlen_attention():
-        return "torch has no kernel for packed rows on this device"
+        return N_("torch has no kernel for packed rows on this device")
     if reason := varlen_unsupported(model):
         return reason
     try:
         is_possible = "shared_prefix" not in backend.paths or aligns_at_the_end(model.device)
     except RuntimeError as fault:
         return reason_of(fault)
-    return None if is_possible else "torch's kernel lets a row see the beginning of its prefix only"
+    return None if is_possible else N_("torch's kernel lets a row see the beginning of its prefix only")
 
 
 def known_backend(
@@ -132,7 +133,7 @@ def select_backend(
         reason = unsupported_reason(backend, plan, model)
         if reason:
             logger.info("loss backend %s is not supported: %s", backend.paths, reason)
-            events.write("note", text=f"{backend.paths[-1]}: {reason}")
+            events.note(_not_used(backend, reason))
             continue
         undo = attend_by_document(model, backend.attention) if backend.attention else None
         try:
@@ -141,12 +142,12 @@ def select_backend(
                 measured = measure(model, backend.loss, backend.collate(sample, pad_id))
         except CannotPack as unknown:
             forget_pass(model)
-            events.write("note", text=f"{backend.paths[-1]}: {unknown}")
+            events.note(_not_used(backend, unknown.args[0]))
         except RuntimeError as fault:
             if backend.attention != VARLEN or ran_out(fault):
                 raise
             forget_pass(model)
-            events.write("note", text=f"{backend.paths[-1]}: {reason_of(fault)}")  # what this card has no kernel for
+            events.note(_not_used(backend, reason_of(fault)))  # what this card has no kernel for
         else:
             logger.debug("loss backend %s: %.8g, plain: %.8g", backend.paths, measured.loss, reference.loss)
             if agreement(plan.run.model.precision, reference, measured):
@@ -159,6 +160,11 @@ def select_backend(
             undo()
     logger.info("loss backend: plain")
     return plain
+
+
+def _not_used(backend: LossBackend, reason: str) -> Phrase:
+    """The note on a fast path that was planned; the reason is a phrase, or what torch says."""
+    return Phrase(N_("{path}: {reason}"), path=backend.paths[-1], reason=reason)
 
 
 def short_rows(rows: Sequence[TokenizedExample]) -> list[TokenizedExample]:

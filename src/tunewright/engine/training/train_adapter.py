@@ -38,7 +38,7 @@ from tunewright.engine.training.sent_checkpoints import sent_checkpoint
 from tunewright.engine.training.step_parts import StepParts
 from tunewright.engine.training.warmup import largest_micro_batch, run_warmup_step
 from tunewright.errors import error
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.planning.resolve import steps_for
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
@@ -89,8 +89,8 @@ def train(
     join(ranks, store)
     stop.check(name=run.name)
     if num_dropped := data.summary.dropped:
-        text = f"{num_dropped} of {data.summary.rows} rows are left out; they are in {file_names.BAD_ROWS}"
-        events.write("note", text=text)
+        text = N_("{dropped} of {rows} rows are left out; they are in {file}")
+        events.note(Phrase(text, dropped=num_dropped, rows=data.summary.rows, file=file_names.BAD_ROWS))
 
     ranks.beat("load")
     with PhaseTimer(events, "load"):

@@ -188,10 +188,7 @@ class Comparison:
     @cached_property
     def differing(self) -> dict[str, list[Any]]:
         """Keys of the config, as it was resolved, that differ between the candidates, with the value of each."""
-        flat = [_flat(candidate.records[0]) for candidate in self.tuned]
-        keys = dict.fromkeys(key for values in flat for key in values)
-        columns = {key: [values.get(key) for values in flat] for key in keys}
-        return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
+        return differing_settings([candidate.records[0] for candidate in self.tuned])
 
 
 def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
@@ -202,11 +199,18 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
     Raises: ConfigError E116 if none is finished, E125 if they were not tested on the same rows.
     """
     records, damaged = _read(runs)
-    finished = [record for record in records if record.result and record.after]
-    if not finished and damaged:
+    if damaged and not any(map(_is_finished, records)):
         raise damaged[0][1]
+    return compare_records(records, shots, damaged=[run for run, _fault in damaged])
+
+
+def compare_records(
+    records: Sequence[RunRecord], shots: int | None = None, *, damaged: Sequence[RunDir] = ()
+) -> Comparison:
+    """The same of runs that were read, and those that could not be. Raises: as `compare`; TrainingError E525 for their rows."""
+    finished = list(filter(_is_finished, records))
     if not finished:
-        run = runs[0]
+        run = records[0].run
         raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
     first = finished[0]
     shared = _shared_rows(finished)
@@ -225,9 +229,13 @@ def compare(runs: Sequence[RunDir], shots: int | None = None) -> Comparison:
         baseline=first.baseline,
         rows=len(shared),
         held_out_rows=first.after.held_out_rows if first.after else 0,
-        left_out=tuple(record.run for record in records if record not in finished),
-        damaged=tuple(run for run, _fault in damaged),
+        left_out=tuple(record.run for record in records if not _is_finished(record)),
+        damaged=tuple(damaged),
     )
+
+
+def _is_finished(record: RunRecord) -> bool:
+    return record.after is not None
 
 
 def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, TrainingError]]]:
@@ -344,6 +352,14 @@ def _name(group: Sequence[RunRecord]) -> str:
     names = [record.run.name for record in group]
     prefix = [letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))]
     return "".join(prefix).removesuffix("-s").strip("-.") or formatting.method(group[0].plan.run)
+
+
+def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
+    """Keys of the resolved config that differ between runs, with the value of each."""
+    flat = [_flat(record) for record in records]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    columns = {key: [values.get(key) for values in flat] for key in keys}
+    return {key: values for key, values in columns.items() if any(value != values[0] for value in values)}
 
 
 def _flat(record: RunRecord) -> dict[str, object]:

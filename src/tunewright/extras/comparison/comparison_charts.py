@@ -1,16 +1,18 @@
 """Charts of a comparison as shapes for inline SVG: score against cost, and the held-out losses of all runs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
 from tunewright.metrics.metric_table import METRICS
 from tunewright.report import formatting
-from tunewright.report.loss_charts import MOST_TABLE_ROWS, base_loss, thin
+from tunewright.report.loss_charts import MOST_TABLE_ROWS, SMOOTH_FROM, base_loss, smooth, thin
+from tunewright.report.run_record import RunRecord
 from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
+LEAST_TABLE_ROWS = 10
 LETTER = 6.5  # width of a letter in SVG units
 
 
@@ -78,35 +80,74 @@ def _front(comparison: Comparison, points: Sequence[ScatterPoint]) -> str:
 
 def losses(comparison: Comparison) -> dict[str, object]:
     """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
-    series = []
-    for number, candidate in enumerate(comparison.tuned):
-        for record in candidate.records:
-            known = {
-                event.step: event.held_out_loss
-                for event in thin(record.evals, MOST_TABLE_ROWS)
-                if event.held_out_loss is not None
-            }
-            base = base_loss(record)
-            points = ({0: base} if base is not None else {}) | known
-            if len(points) > 1:
-                series.append((candidate.name, record, number, points))
-    if not series:
+    return _overlaid(
+        [
+            RunLine(candidate.name, record.run.name, number, _held_out(record))
+            for number, candidate in enumerate(comparison.tuned)
+            for record in candidate.records
+        ],
+        MOST_TABLE_ROWS,
+    )
+
+
+def run_curves(records: Sequence[RunRecord]) -> dict[str, dict[str, object]]:
+    """Training loss, as a running mean, and held-out loss by step of each run, whether it has ended or not."""
+    table_rows = max(LEAST_TABLE_ROWS, MOST_TABLE_ROWS // max(1, len(records)))
+    lines = {
+        name: [
+            RunLine(record.run.name, record.run.name, number, points(record)) for number, record in enumerate(records)
+        ]
+        for name, points in (("training", _training), ("held_out", _held_out))
+    }
+    return {name: _overlaid(of_runs, table_rows) for name, of_runs in lines.items()}
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """A run's curve: the name that it is drawn under, its own, the number of its colour, and its values by step."""
+
+    name: str
+    run: str
+    number: int
+    points: Mapping[int, float]
+
+
+def _held_out(record: RunRecord) -> dict[int, float]:
+    known = {
+        event.step: event.held_out_loss
+        for event in thin(record.evals, MOST_TABLE_ROWS)
+        if event.held_out_loss is not None
+    }
+    base = base_loss(record)
+    return ({0: base} if base is not None else {}) | known
+
+
+def _training(record: RunRecord) -> dict[int, float]:
+    losses = [event.loss for event in record.logs]
+    values = smooth(losses) if len(losses) >= SMOOTH_FROM else losses
+    steps = [event.step for event in record.logs]
+    points = thin(list(zip(steps, values, strict=True)), MOST_TABLE_ROWS)
+    return {step: value for step, value in points if value is not None}
+
+
+def _overlaid(runs: Sequence[RunLine], table_rows: int) -> dict[str, object]:
+    """Lines for one chart with their table, of which a run fills up to so many rows; empty where no run has two points."""
+    drawn = [line for line in runs if len(line.points) > 1]
+    if not drawn:
         return {}
-    steps = [step for *_rest, points in series for step in points]
-    values = [value for *_rest, points in series for value in points.values()]
+    steps = [step for line in drawn for step in line.points]
+    values = [value for line in drawn for value in line.points.values()]
     x_axis = ChartAxis(0, max(steps), LEFT, WIDTH - RIGHT, lambda value: f"{value:,.0f}", least_step=1)
     y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
     lines = [
         {
-            "name": name,
-            "series": number % COLOURS + 1,
-            "is_dashed": number >= COLOURS,
-            "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in points.items()),
+            "name": line.name,
+            "series": line.number % COLOURS + 1,
+            "is_dashed": line.number >= COLOURS,
+            "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in line.points.items()),
         }
-        for name, _record, number, points in series
+        for line in drawn
     ]
-    rows = [
-        (f"{step:,}", [formatting.number(points.get(step)) for *_rest, points in series])
-        for step in sorted(dict.fromkeys(steps))
-    ]
-    return framed(x_axis, y_axis, lines=lines, heads=[record.run.name for _name, record, *_rest in series], rows=rows)
+    told = {step for line in drawn for step in thin(list(line.points), table_rows)}
+    rows = [(f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn]) for step in sorted(told)]
+    return framed(x_axis, y_axis, lines=lines, heads=[line.run for line in drawn], rows=rows)

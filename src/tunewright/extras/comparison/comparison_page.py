@@ -1,21 +1,24 @@
 """The report of a comparison as one HTML file. Every figure comes from the runs' own files."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from tunewright.extras.comparison import comparison_charts
-from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
+from tunewright.extras.comparison.aligned_runs import Candidate, Comparison, differing_settings
 from tunewright.extras.comparison.comparison_table import lines, notes
 from tunewright.extras.comparison.recommendation import Recommendation
 from tunewright.i18n import N_, _
 from tunewright.report import formatting, html_page, loss_charts
 from tunewright.report import sample_pairs as answers
+from tunewright.report.run_record import RunRecord
 from tunewright.report.sample_pairs import SamplePair
 from tunewright.rundir import atomic_io, file_names, output_targets
 from tunewright.security import as_private_as
 
+STYLES = ("report.css", "chart.css", "compare.css")
 MOST_ROWS = 20
 HEADLINES: Mapping[str, str] = {
     "take": N_("Take {name}"),
@@ -53,33 +56,53 @@ def render(
     comparison: Comparison, choice: Recommendation, importance: Mapping[str, float] = MappingProxyType({})
 ) -> str:
     """The page as text; the importance of what was searched is shown where it is known."""
-    plan = comparison.tuned[0].records[0].plan
+    return html_page.render("compare.html.j2", styles=STYLES, **section_values(comparison, choice, importance))
+
+
+def section_values(
+    comparison: Comparison, choice: Recommendation, importance: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What the report's templates of `comparison` need to show it, in words of this process's language."""
     both = {candidate.name: _pairs(comparison, candidate) for candidate in comparison.tuned}
-    return html_page.render(
-        "compare.html.j2",
-        styles=("report.css", "chart.css", "compare.css"),
-        comparison=comparison,
-        choice=choice,
-        plan=plan,
-        headline=_headline(choice),
-        kind=_kind(choice),
-        metric=formatting.label(formatting.METRICS, comparison.metric),
-        lines=lines(comparison, choice),
-        notes=notes(comparison, choice),
-        by_seconds=comparison_charts.scatter(comparison, lambda candidate: candidate.seconds, formatting.clock),
-        by_size=comparison_charts.scatter(
+    return {
+        "comparison": comparison,
+        "choice": choice,
+        "plan": comparison.tuned[0].records[0].plan,
+        "headline": _headline(choice),
+        "kind": _kind(choice),
+        "metric": formatting.label(formatting.METRICS, comparison.metric),
+        "lines": lines(comparison, choice),
+        "notes": notes(comparison, choice),
+        "by_seconds": comparison_charts.scatter(comparison, lambda candidate: candidate.seconds, formatting.clock),
+        "by_size": comparison_charts.scatter(
             comparison, lambda candidate: candidate.trainable_parameters, lambda value: formatting.count(round(value))
         ),
-        losses=comparison_charts.losses(comparison),
-        importance=_shares(importance),
-        outcomes=_outcomes(both),
-        labels=answers.OUTCOMES,
-        disputed=_disputed(both),
-        differing={
+        "losses": comparison_charts.losses(comparison),
+        "importance": _shares(importance),
+        "outcomes": _outcomes(both),
+        "labels": answers.OUTCOMES,
+        "disputed": _disputed(both),
+        **_settings(comparison.differing, [candidate.name for candidate in comparison.tuned]),
+    }
+
+
+def run_values(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """The same of runs that need not have ended, nor have been measured on the same rows: curves and settings."""
+    names = [record.run.name for record in records]
+    return {
+        "curves": comparison_charts.run_curves(records),
+        **_settings(differing_settings(records), names),
+    }
+
+
+def _settings(differing: Mapping[str, Sequence[Any]], names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "differing_names": names,
+        "differing": {
             key: [formatting.DASH if value is None else formatting.plain(value) for value in values]
-            for key, values in comparison.differing.items()
+            for key, values in differing.items()
         },
-    )
+    }
 
 
 def _headline(choice: Recommendation) -> str:

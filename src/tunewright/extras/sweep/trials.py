@@ -22,7 +22,7 @@ from tunewright.errors import ConfigError, ModelError, Problem, TunewrightError,
 from tunewright.extras.comparison import grid, search_space
 from tunewright.extras.comparison.search_space import SearchAxis
 from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.launch.devices import Device
 from tunewright.metrics.metric_table import METRICS
@@ -211,8 +211,8 @@ class Sweep:
             return self._score(trial)
         if self._is_pruned(trial):
             step = self.search.trial(trial.number).notes["pruned"]
-            text = f"pruned at step {step}: most other trials had lower held-out losses by then"
-            trial.run.events.write("note", text=text)
+            text = N_("pruned at step {step}: most other trials had lower held-out losses by then")
+            trial.run.events.note(Phrase(text, step=step))
             return self._end(trial, "pruned")
         if state == "failed":
             return self._end(trial, "failed", reason=_in_english(end_problems(trial.run)))

@@ -118,8 +118,8 @@ def look_values(
     chosen = filters(request.query_params if shown is None else shown)
     values: dict[str, Any] = {"entry": entry, "filters": chosen, "problems": [], **_settings_values(entry)}
     models = api.builtin_models()
-    if entry.model in models and not models[entry.model]["is_here"]:
-        return {**values, "absent": {"name": entry.model, **models[entry.model]}}
+    if entry.model in models and not models[entry.model].is_here:
+        return {**values, "absent": models[entry.model]}
     try:
         looking = looking_at(request, entry, patience)
         if not looking.ended.is_set():

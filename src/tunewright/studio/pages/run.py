@@ -1,7 +1,6 @@
 """One run, live or ended: state, phases, curves, what was said, its log; stopping, going on and removing it."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -13,10 +12,10 @@ from tunewright import api
 from tunewright.errors import Problem, TrainingError
 from tunewright.rundir import file_names
 from tunewright.rundir.events import AlertEvent
-from tunewright.rundir.run_dir import LIVE, WAITING
+from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
-from tunewright.studio.pages import run_rows
+from tunewright.studio.pages import findings, run_rows
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
@@ -32,7 +31,21 @@ def show(request: Request) -> Response:
         values = _values(watch)
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
-    return rendering.page("run.html.j2", request, **values, log=_log(run, ""))
+    sections = _sections(watch)
+    if "record" in sections:
+        values["problems"] = []  # the verdict names them
+    return rendering.page("run.html.j2", request, **{**sections, **values}, log=_log(run, ""))
+
+
+def _sections(watch: Watch) -> dict[str, object]:
+    """What the report shows of a run that ended; `damage` where its files do not tell, nothing before the end."""
+    if watch.run.state not in ENDED:
+        return {"damage": []}
+    try:
+        sections = api.report_sections(watch.run.dir, watch.history)
+    except TrainingError as fault:
+        return {"damage": list(fault.problems)}
+    return {"damage": [], **sections, **findings.values(watch.run, sections["findings"])}
 
 
 def _values(watch: Watch) -> dict[str, Any]:
@@ -80,19 +93,14 @@ def stream(request: Request) -> Response:
 
     def look() -> tuple[str, str]:
         watch = live.watch(run)
+        position = watch.look()  # before the text is made: what comes meanwhile makes another state
         values = _values(watch)
         text = rendering.html("status.html.j2", request, **values)
         is_over = not values["is_live"] and not values["is_waiting"]
-        return ("" if is_over else f"{watch.look()} {values['state']}"), text
+        return ("" if is_over else f"{position} {values['state']}"), text
 
-    response: Response = live.stream(look, partial(status, request))
+    response: Response = live.stream(look)
     return response
-
-
-def status(request: Request) -> Response:
-    """`/runs/{name}/status`: the same once, for a page without a stream, which asks again by itself."""
-    watch = request.app.state.studio.live.watch(run_rows.run_named(request.path_params["name"]))
-    return rendering.page("status.html.j2", request, **_values(watch), polls=True)
 
 
 def curve(request: Request) -> Response:
@@ -146,7 +154,6 @@ def report(request: Request) -> Response:
 ROUTES = [
     Route("/runs/{name}", show),
     Route("/runs/{name}/stream", stream),
-    Route("/runs/{name}/status", status),
     Route("/runs/{name}/curve", curve),
     Route("/runs/{name}/log", log),
     Route("/runs/{name}/report", report),

@@ -25,6 +25,14 @@ def every() -> list[api.TrainedRun]:
     return api.runs(Path("runs")) if Path("runs").is_dir() else []
 
 
+def groups() -> dict[str, list[api.TrainedRun]]:
+    """The runs of sweeps and of grids, by the folder that these have beside the runs."""
+    folders = sorted(path for path in Path("runs").iterdir() if path.is_dir()) if Path("runs").is_dir() else []
+    alone = {run.path.name for run in every()}
+    held = {folder.name: api.runs(folder) for folder in folders if folder.name not in alone}
+    return {name: runs for name, runs in held.items() if runs}
+
+
 @dataclass(frozen=True)
 class RunRow:
     """A line of the list; texts in the reader's language."""

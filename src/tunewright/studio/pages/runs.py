@@ -37,7 +37,11 @@ def show(request: Request) -> Response:
 
 def _demo_model() -> dict[str, object]:
     """The model of the demo: whether it is here, and what fetching it would take."""
-    return {"name": DEMO_MODEL, **api.builtin_models()[DEMO_MODEL]}
+    card = api.builtin_models()[DEMO_MODEL]
+    return {
+        "name": DEMO_MODEL, "title": card.model.title, "licence": card.model.licence, "is_here": card.is_here,
+        "num_bytes": card.download_bytes,
+    }  # fmt: skip
 
 
 def stream(request: Request) -> Response:
@@ -48,8 +52,7 @@ def stream(request: Request) -> Response:
         text = rendering.html("now.html.j2", request, now=_now(request))
         return text, text
 
-    once = partial(rendering.page, "now.html.j2", request, now=_now(request), polls=True)
-    response: Response = live.stream(look, once)
+    response: Response = live.stream(look)
     return response
 
 

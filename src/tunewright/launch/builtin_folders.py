@@ -1,0 +1,67 @@
+"""Built-in models on this machine: what each takes, and its removal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright.errors import TrainingError, error
+from tunewright.i18n import N_
+from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, download_bytes, meant
+from tunewright.rundir import atomic_io, run_queue
+from tunewright.rundir.run_dir import RunDir, folder_bytes, owned
+from tunewright.security import cache_faults, home
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A built-in model before and after it is fetched. `package` is what the index sends, `download_bytes` how much."""
+
+    model: BuiltinModel
+    package: str
+    download_bytes: int
+    is_here: bool
+    bytes: int
+    """On the disk here; 0 of a link."""
+
+
+def cards() -> list[ModelCard]:
+    """All built-in models."""
+    return [_card(model) for model in BUNDLED.values()]
+
+
+def remove(name: str) -> int:
+    """Remove a built-in model from this machine; the bytes that are free now. It is fetched again when it is next needed.
+
+    Raises: ModelError E302 for another name; TrainingError E505 while a run on it is live, E517.
+    """
+    if name not in BUNDLED:
+        raise error(
+            "E302", name=name, reason=N_("it is not a built-in model"), builtin=", ".join(BUNDLED), **meant(name)
+        )
+    folders = _folders(BUNDLED[name])
+    for run in run_queue.running():
+        if _base(run) in folders:
+            raise owned(run)
+    freed = sum(map(folder_bytes, folders))
+    with cache_faults():
+        for folder in folders:
+            atomic_io.remove_folder(folder)
+    return freed
+
+
+def _base(run: RunDir) -> Path | None:
+    try:
+        return Path(run.plan().facts.model.folder)
+    except TrainingError:
+        return None
+
+
+def _card(model: BuiltinModel) -> ModelCard:
+    source = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
+    assert isinstance(source, Wheel)
+    folders = _folders(model)
+    package = f"{source.package} {source.version}"
+    return ModelCard(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
+
+
+def _folders(model: BuiltinModel) -> list[Path]:
+    return [path for path in (home() / "models").glob(f"{model.name}-*") if path.is_dir()]

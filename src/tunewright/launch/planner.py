@@ -1,0 +1,115 @@
+"""Plans of one config after another, as somebody tries settings: what was seen of model and rows is held and used again."""
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tunewright.config.dotted_paths import value_at
+from tunewright.config.load_config import LoadedConfig, patch
+from tunewright.config.methods import virtual_tokens
+from tunewright.config.run_config import RunConfig
+from tunewright.errors import DataError, Problem, system_faults
+from tunewright.inspection.data_info import DataInfo
+from tunewright.inspection.machine_info import BlockShape
+from tunewright.inspection.model_info import ModelInfo
+from tunewright.launch.inspect_inputs import block_of, inspect, machine_of, measure, originals_of
+from tunewright.launch.nodes import placed
+from tunewright.launch.start_run import SEEN_IN_DATA, check_output, plan_on
+from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
+from tunewright.reporting import SILENT, Reporter
+
+MOST_HELD = 16  # some kilobytes each: of the rows only their figures are held
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The facts of model and rows, and what was settled while they were looked at."""
+
+    model: ModelInfo
+    data: DataInfo
+    settled: Mapping[str, object]
+    choices: tuple[PlannedChoice, ...]
+
+
+@dataclass
+class Planner:
+    """Plans configs, and looks anew only at what it has not seen.
+
+    The model is looked at for another name, revision or chat template; the rows for any other setting of `data`, another task,
+    another seed of their order, other virtual tokens in front of them, and after a change of their files. All else, such as
+    method, rank or batch, is planned on the facts that are held. Free memory and disk are read each time.
+    """
+
+    _held: dict[Hashable, _Seen | tuple[Problem, ...]] = field(default_factory=dict, init=False, repr=False)
+    _measured: set[tuple[int, BlockShape]] = field(default_factory=set, init=False, repr=False)
+
+    @system_faults()
+    def plan(
+        self,
+        loaded: LoadedConfig,
+        *,
+        device: str | None = None,
+        with_alternatives: bool = False,
+        reporter: Reporter = SILENT,
+    ) -> Plan:
+        """What `api.plan` says of the same config, without its alternatives unless they are asked for.
+
+        Settings that only upstream can check are not tried: that takes a process and seconds, and `api.plan` does it before a
+        start.
+        Raises: as `api.plan`.
+        """
+        check_output(loaded.run)
+        run = placed(loaded.run)
+        seen = self._look(run, reporter)
+        run = patch(run, seen.settled)
+        at = (run.run.device_index, block_of(seen.model))
+        if device is None and at not in self._measured:
+            measure(run, seen.model, reporter)
+            self._measured.add(at)
+        facts = InspectedFacts(machine=machine_of(run, seen.model), model=seen.model, data=seen.data)
+        return plan_on(run, facts, loaded.origins, seen.choices, device=device, with_alternatives=with_alternatives)
+
+    def _look(self, run: RunConfig, reporter: Reporter) -> _Seen:
+        """The facts of this run's model and rows, which become the newest of those that are held. Raises: as `inspect`.
+
+        What is wrong with rows of this machine is held, too, as they stay wrong until their files or the settings change.
+        """
+        key = _rests_on(run)
+        seen = self._held.pop(key, None) or _inspected(run, reporter)
+        self._held[key] = seen
+        for oldest in list(self._held)[:-MOST_HELD]:
+            self._held.pop(oldest, None)  # another thread may have been here
+        if isinstance(seen, _Seen):
+            return seen
+        raise DataError(seen)
+
+
+def _inspected(run: RunConfig, reporter: Reporter) -> _Seen | tuple[Problem, ...]:
+    try:
+        inputs = inspect(run, reporter=reporter, is_measured=False)
+    except DataError as fault:
+        if originals_of(run.data):
+            return fault.problems
+        raise
+    settled = {path: value_at(inputs.run, path) for path in SEEN_IN_DATA}
+    return _Seen(inputs.facts.model, inputs.facts.data, settled, inputs.choices)
+
+
+def _rests_on(run: RunConfig) -> Hashable:
+    """All that the facts of model and rows depend on: settings, and the state of the files."""
+    model = run.model
+    return (
+        (model.name, model.revision, model.chat_template, run.run.offline),
+        (run.task, run.data.model_dump_json(), run.train.data_seed, virtual_tokens(run.peft)),
+        tuple(_stamps(run)),
+    )
+
+
+def _stamps(run: RunConfig) -> Iterator[tuple[str, int, int]]:
+    """Every local file of model and data, with when it was changed and its bytes."""
+    named = [Path(name).expanduser() for name in (run.model.name, run.model.chat_template) if name]
+    of_model = [file for place in named for file in (place, *(place.iterdir() if place.is_dir() else ()))]
+    for file in (*of_model, *originals_of(run.data)):
+        if file.exists():
+            stat = file.stat()
+            yield str(file.absolute()), stat.st_mtime_ns, stat.st_size
