@@ -41,7 +41,7 @@ def left_out(loaded: LoadedExamples, config: DataConfig) -> list[RejectedRow]:
         place = example.file, example.number
         records[place] = _record(place, example.line, *_LEAKED)
     for place, text in _texts(config, set(records)):
-        records[place] = replace(records[place], text=_writable(text.rstrip("\r\n")))
+        records[place] = replace(records[place], text=writable(text.rstrip("\r\n")))
     return sorted(records.values(), key=lambda record: (record.file, record.row))
 
 
@@ -58,6 +58,6 @@ def _texts(config: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, st
             yield from texts_of(source.path, places, source.reading)
 
 
-def _writable(text: str) -> str:
+def writable(text: str) -> str:
     """Bytes and lone surrogates that are not text as escapes, so that the record itself is valid."""
     return text[:KEPT_CHARACTERS].encode("utf-8", "backslashreplace").decode()

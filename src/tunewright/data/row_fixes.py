@@ -4,7 +4,6 @@ Changes name rows by their numbers in the original data, so that each of them ca
 """
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from tunewright.config.frozen_model import FrozenModel
 from tunewright.config.stored_record import StoredRecord
 from tunewright.data.examples.row_cells import cell
 from tunewright.data.files.json_documents import begins_a_document
-from tunewright.data.files.json_scanner import DamagedRow, kind_of, scan_line
+from tunewright.data.files.json_scanner import DamagedRow, kind_of, scan_line, value_damage
 from tunewright.data.files.readers import RawRow
 from tunewright.data.files.row import Row
+from tunewright.data.rejected_rows import writable
 from tunewright.errors import Problem, error
 
-_HALF = re.compile("[\ud800-\udfff]")
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 
 
@@ -141,7 +140,7 @@ class Mending:
         if value is None or isinstance(fix, MapColumns):
             return value
         column = ""
-        before: object = value
+        before: object = writable(value) if isinstance(value, str) else value
         after: object = None
         whole: Row | None = None
         match fix:
@@ -153,6 +152,8 @@ class Mending:
                 column, before = fix.column, cell(value, fix.column)
                 after = fix.value if isinstance(fix, SetCell) else cut_text(before, fix)
                 whole = _with_cell(value, column, after)
+                if damage := value_damage(whole, raw.line):
+                    raise error("E267", row=number, reason=_reason(damage, number))
         record = RowChange(
             fix=count, change=fix.change, file=raw.file, line=raw.line, row=number, column=column, before=before,
             after=after, code=fix.code,
@@ -203,8 +204,12 @@ def row_from(text: str, row: int) -> Row:
     """The row that a text is. Raises: DataError E267 for one that is no JSON object, or not a row."""
     item = scan_line(text.replace("\r", "").replace("\n", " "), 1)
     if isinstance(item, DamagedRow):
-        raise error("E267", row=row, reason=Problem(item.code, values={**item.values, "row": row}).message())
+        raise error("E267", row=row, reason=_reason(item, row))
     return item.value
+
+
+def _reason(damage: DamagedRow, row: int) -> str:
+    return Problem(damage.code, values={**damage.values, "row": row}).message()
 
 
 def typed_cell(text: str, before: object, row: int) -> object:
@@ -226,10 +231,7 @@ def _unread(problem: Problem) -> RawRow:
 def as_line(value: Row | str) -> str:
     """A row on one line of JSON; the text of one that could not be read so that it still cannot."""
     if not isinstance(value, str):
-        line = json.dumps(value, ensure_ascii=False, default=str)
-        return (
-            json.dumps(value, default=str) if _HALF.search(line) else line
-        )  # what is no text is found when it is read
+        return json.dumps(value, ensure_ascii=False, default=str)
     line = value.rstrip("\r\n")
     is_as_it_was = line.strip() and "\n" not in line and not begins_a_document(line)
     return line if is_as_it_was and isinstance(scan_line(line, 1), DamagedRow) else json.dumps(value)
