@@ -35,6 +35,12 @@ def sent(browser: TestClient, *files: tuple[str, bytes], **options: Any) -> Any:
     return browser.post("/data", files=[("files", file) for file in files], follow_redirects=False, **options)
 
 
+@pytest.fixture(autouse=True)
+def _looks_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page waits for its look, however busy the machine is."""
+    monkeypatch.setattr("tunewright.studio.pages.data.PAGE_SECONDS", 60.0)
+
+
 @pytest.fixture
 def data(browser: TestClient, built_in: Path) -> str:
     """The address of data with an empty answer in row 3 and a repeated row 6."""

@@ -30,6 +30,7 @@ from tunewright.launch import start_run
 from tunewright.reporting import SILENT
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
+from tunewright.studio import data_store
 from tunewright.studio.pages.plan import FIGURES
 
 PART = {"hx-request": "true"}
@@ -250,6 +251,20 @@ def test_the_page_of_a_run_begins_with_its_settings(browser: TestClient, built_i
     assert figures_in(text) == figures_of(api.plan(api.load(named=named | {"train.learning_rate": 0.001})))
 
 
+def test_data_that_were_brought_are_planned_and_started_by_their_id(
+    browser: TestClient, built_in: Path, rows: Path, worked: list[RunDir]
+) -> None:
+    brought = data_store.add(str(rows), "my.jsonl").changed(max_length=64)
+    planned = api.plan(api.load(named=data_store.settings(brought.id)))
+    first, named = browser.get("/plan").text, browser.get("/plan", params={"data": brought.id, "model": "smollm2"}).text
+    assert figures_in(first) == figures_in(named) == figures_of(planned)
+    assert 'name="data.max_length" value="64"' in named and f'value="{brought.id}" selected' in named
+    assert str(rows) not in re.sub(r"<pre.*?</pre>", "", named, flags=re.DOTALL)
+    browser.post("/plan/start", data={"data": brought.id, "typed": "yes", "form_id": "a"}, follow_redirects=False)
+    assert worked[0].plan().run.data.train == str(rows.resolve())
+    assert browser.get("/plan", params={"data": "0" * 16}).status_code == 404
+
+
 def test_another_device_is_planned_for_and_not_started_on(browser: TestClient, base: api.TrainedRun) -> None:
     text = browser.post("/plan/try", data=sent({}, device="24GB GPU"), headers=PART).text
     assert figures_in(text) == figures_of(api.plan(loaded_by(base, {}), device="24GB GPU"))
@@ -261,7 +276,7 @@ def test_another_device_is_planned_for_and_not_started_on(browser: TestClient, b
 def test_a_page_names_no_path_of_this_machine(
     browser: TestClient, base: api.TrainedRun, model: Path, rows: Path
 ) -> None:
-    assert browser.get("/plan", params=sent({}, model=str(model))).status_code == 404
+    assert browser.get("/plan", params=sent({}, model=str(model.parent / "other"))).status_code == 404
     assert browser.get("/plan", params={"data": str(rows)}).status_code == 404
     text = browser.post("/plan/try", data=sent({"data.holdout": str(rows)}), headers=PART).text
     assert "E103" in said(text, "data.holdout")

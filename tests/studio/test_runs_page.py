@@ -114,3 +114,11 @@ def test_a_live_run_is_not_removed(browser: TestClient, start: Callable[..., Any
 def test_an_unknown_run_is_not_found(browser: TestClient) -> None:
     assert browser.get("/runs/nobody").status_code == 404
     assert browser.get("/nowhere").status_code == 404
+
+
+def test_the_language_of_an_answer_to_a_form_leads_back_to_the_page_of_the_form(
+    browser: TestClient, finished: RunDir
+) -> None:
+    headers = {"referer": f"http://127.0.0.1:8686/runs/{finished.name}?a=1"}
+    page = browser.post(f"/runs/{finished.name}/resume", headers=headers).text
+    assert f'name="back" value="/runs/{finished.name}?a=1"' in page

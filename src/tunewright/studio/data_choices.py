@@ -1,4 +1,4 @@
-"""What can be trained on: the generated rows of each task, and files that were looked at."""
+"""What can be trained on: data that somebody brought to the page, and the generated rows of each task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from tunewright import api
 from tunewright.errors import error
 from tunewright.i18n import N_, _
 from tunewright.security import home
+from tunewright.studio import data_store
 
+DEMO = "demo-"
 DEMOS: Mapping[str, str] = {
     "causal_lm": N_("Generated rows: questions with answers"),
     "seq_cls": N_("Generated rows: texts with a label"),
@@ -28,15 +30,18 @@ class DataChoice:
 
 
 def choices() -> dict[str, str]:
-    """Title by id, for a list to choose from."""
-    return {f"demo-{task}": _(title) for task, title in DEMOS.items()}
+    """Title by id, for a list to choose from: what was brought last comes first."""
+    brought = {entry.id: entry.name for entry in data_store.every()}
+    return brought | {DEMO + task: _(title) for task, title in DEMOS.items()}
 
 
 def choice(id: str) -> DataChoice:
-    """What an id names. Raises: ConfigError E113 for one that was not listed."""
-    if id not in choices():
+    """What an id names, with all changes that were made to its rows. Raises: ConfigError E113 for one that was not listed."""
+    titles = choices()
+    if id not in titles:
         raise error("E113", name=id)
-    return DataChoice(id, choices()[id], _demo(id.removeprefix("demo-")))
+    is_demo = id.startswith(DEMO)
+    return DataChoice(id, titles[id], _demo(id.removeprefix(DEMO)) if is_demo else data_store.settings(id))
 
 
 def _demo(task: str) -> Mapping[str, object]:

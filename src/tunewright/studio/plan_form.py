@@ -17,7 +17,6 @@ from tunewright.i18n import N_, Phrase
 from tunewright.studio import data_choices
 from tunewright.studio.pages.run_rows import run_named
 
-FIRST_DATA = "demo-causal_lm"
 FILE_MODEL = "smollm2"
 NOT_TYPED = ("model.name", "model.revision", "model.chat_template", "data.train", "run.output_dir")
 SECTIONS_TYPED = tuple(name for name in SECTIONS if name != "launch")
@@ -40,9 +39,10 @@ class Asked:
     @property
     def model_name(self) -> str:
         """The model of the base, or a built-in one. Raises: ConfigError E113 for any other name: a page names no paths."""
-        if self.model and self.model not in api.builtin_models():
+        own = str(self.base["model.name"])
+        if self.model not in ("", own, *api.builtin_models()):
             raise error("E113", name=self.model)
-        return self.model or str(self.base["model.name"])
+        return self.model or own
 
     @property
     def method(self) -> str:
@@ -99,7 +99,7 @@ def read(fields: Iterable[tuple[str, object]]) -> Asked:
     """
     texts = {name: value.strip()[:MOST_CHARACTERS] for name, value in fields if isinstance(value, str)}
     run = texts.get("run", "")
-    data = "" if run else texts.get("data", FIRST_DATA)
+    data = "" if run else texts.get("data") or next(iter(data_choices.choices()))
     asked = Asked(data, run, _base(data, run), texts.get("model", ""), texts.get("device", ""))
     if texts.get("typed") == "yes":
         typed = {name: text for name, text in texts.items() if text and asked.is_typed(name)}

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
+from starlette.datastructures import URL, FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -26,11 +26,19 @@ def html(template: str, request: Request, **values: Any) -> str:
     return environment.get_template(template).render(
         lang=html_page.HTML_LANGUAGES[language()],
         languages=LANGUAGES,
-        here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        here=_here(request),
         ngettext=ngettext,
         new_id=new_id,
         **values,
     )
+
+
+def _here(request: Request) -> str:
+    """The address to come back to: of a page that answers a form, the page that the form was on."""
+    shown = request.url
+    if request.method == "POST":
+        shown = URL(request.headers.get("referer") or "/")
+    return shown.path + (f"?{shown.query}" if shown.query else "")
 
 
 def new_id() -> str:

@@ -24,6 +24,7 @@ from tunewright.studio.looking import Looking, Lookouts
 
 SHOWN_CHARACTERS = 4000
 SHOWN_CHANGES = 200
+PAGE_SECONDS = 1.5  # that a page waits for a look before it shows how far it is
 USES = {"train": N_("to train"), "held_out": N_("held out"), "left_out": N_("left out")}
 FIXES = {
     "set_cell": N_("Another value"),
@@ -112,7 +113,7 @@ def filters(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 def look_values(
-    request: Request, entry: DataEntry, patience: float = 1.5, shown: Mapping[str, Any] | None = None
+    request: Request, entry: DataEntry, patience: float | None = None, shown: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the page shows: the look where it has ended, how far it is where not, or what is wrong."""
     chosen = filters(request.query_params if shown is None else shown)
@@ -121,7 +122,7 @@ def look_values(
     if entry.model in models and not models[entry.model].is_here:
         return {**values, "absent": models[entry.model]}
     try:
-        looking = looking_at(request, entry, patience)
+        looking = looking_at(request, entry, PAGE_SECONDS if patience is None else patience)
         if not looking.ended.is_set():
             return {**values, "looking": looking, "first": _first_rows(entry)}
         found = looking.result()
