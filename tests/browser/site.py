@@ -31,7 +31,6 @@ PAGES = {
     "run of labels": f"/runs/{CLASSIFIED}",
     "run that goes on": f"/runs/{RUNNING}",
     "run that failed": f"/runs/{FAILED}",
-    "findings": f"/runs/{FINISHED}/findings",
     "answers": f"/runs/{FINISHED}/answers",
     "answers, filtered": f"/runs/{FINISHED}/answers?show=broken",
     "answer": f"/runs/{FINISHED}/answers/1100",
@@ -41,8 +40,8 @@ PAGES = {
     "export": f"/runs/{FINISHED}/export",
     "data": "/data",
     "data of one": "/data/{data}",
-    "plan": "/plan?model=smollm2&data={data}",
-    "plan without data": "/plan",
+    "plan": "/plan?data=demo-causal_lm",
+    "plan of own data": "/plan?data={data}",
     "machine": "/machine",
     "explained": "/explain/peft.r",
 }
@@ -140,8 +139,9 @@ class Server:
 def fill(runs: Path) -> Story:
     """Runs of each kind, made of files; the one that goes on, which is held by this process for as long as that lives."""
     runs.mkdir(parents=True)
-    finished_run(partial(begin, runs))
-    finished_run(partial(begin, runs, AGAIN))
+    for name in (FINISHED, AGAIN):
+        run = finished_run(partial(begin, runs, name))
+        (run.adapter_dir / "adapter_config.json").write_text("{}")
     classified_run(partial(begin, runs))
     failed = begin(runs, FAILED, state="failed")
     failed.write("phase", phase="train", state="begin")
