@@ -1,4 +1,4 @@
-"""A run of very many steps: its page stays small, and is read once for all who look."""
+"""A run of very many steps: its page stays small, and its events are read once for all who look."""
 
 import json
 import math
@@ -14,7 +14,7 @@ STEPS = 30_000
 SIZE = 100_000  # bytes
 
 
-def test_the_curve_of_a_long_run_is_small_and_there_at_once(browser: TestClient, start: Callable[..., Story]) -> None:
+def test_the_curve_of_a_long_run_is_small_and_read_once(browser: TestClient, start: Callable[..., Story]) -> None:
     run = start().run
     with run.file(file_names.EVENTS).open("a") as file:
         for step in range(1, STEPS + 1):
@@ -23,13 +23,16 @@ def test_the_curve_of_a_long_run_is_small_and_there_at_once(browser: TestClient,
             speed = {"tokens_per_second": 288.4, "rss_bytes": 2**31, "eta_seconds": 1.7 * (STEPS - step)}
             head = {"schema": 1, "seq": step + 10, "t": START + step, "step": step, "kind": "log"}
             file.write(json.dumps(head | measured | speed) + "\n")
-    browser.get(f"/runs/{run.name}")
-    begun = perf_counter()
+    first = seconds(lambda: browser.get(f"/runs/{run.name}"))
+    assert seconds(lambda: browser.get(f"/runs/{run.name}/curve")) < first / 2
     answer = browser.get(f"/runs/{run.name}/curve")
-    assert perf_counter() - begun < 0.5
     curve = answer.json()["loss"]
     assert 1000 < len(curve["steps"]) <= 2000 and curve["steps"][-1] == STEPS
     assert len(answer.content) < SIZE
-    begun = perf_counter()
     assert len(browser.get(f"/compare?run={run.name}").content) < 2 * SIZE
-    assert perf_counter() - begun < 1.0
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = perf_counter()
+    work()
+    return perf_counter() - begun

@@ -89,7 +89,7 @@ def figures_in(text: str) -> list[str]:
 
 
 def pre(text: str, id: str) -> str:
-    found = re.search(rf'<pre id="{id}"[^>]*>(.*?)</pre>', text, re.DOTALL)
+    found = re.search(rf'<span id="{id}">(.*?)</span>', text, re.DOTALL)
     assert found, text
     return html.unescape(found[1])
 
