@@ -11,7 +11,8 @@ from tunewright.studio.guard import Keys
 # Parts of pages, data and downloads.
 NO_PAGES = {
     "/stream", "/machine/stream", "/runs/{name}/stream", "/runs/{name}/chat/stream", "/runs/{name}/export/stream",
-    "/runs/{name}/findings", "/runs/{name}/curve", "/runs/{name}/log", "/runs/{name}/report", "/runs/{name}/files/{file:path}", "/runs/{name}/card",
+    "/runs/{name}/findings", "/runs/{name}/curve", "/runs/{name}/log", "/runs/{name}/report",
+    "/runs/{name}/files/{file:path}", "/runs/{name}/card",
     "/runs/{name}/answers.csv", "/runs/{name}/answers.jsonl",
     "/data/{id}/look", "/data/{id}/lengths", "/data/{id}/rows", "/data/{id}/rows/{number:int}",
 }  # fmt: skip
