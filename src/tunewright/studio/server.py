@@ -24,7 +24,6 @@ PORT = 8686
 MORE_PORTS = 20  # that are tried where the usual one is taken
 BACKLOG = 128
 GRACE_SECONDS = 2
-NICE = 5  # below the runs that it shows
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,6 @@ def only_one() -> Iterator[Callable[[int], None] | int]:
 
 def serve(opened: socket.socket, build: Callable[[Callable[[], bool]], ASGIApp]) -> None:
     """Serve what `build` makes, which is told whether the server is about to end, until SIGINT or SIGTERM."""
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
     server: uvicorn.Server
     app = build(lambda: server.should_exit)
     config = uvicorn.Config(
