@@ -15,6 +15,7 @@ from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
+from tunewright.studio.state import studio_of
 
 LENGTHS = (64, 128, 256, 512, 1024)
 USUAL = 256
@@ -37,8 +38,7 @@ def stream(request: Request) -> Response:
         text = rendering.html("chat_talk.html.j2", request, **_values(request, run))
         return ("" if is_over else text), text
 
-    response: Response = request.app.state.studio.live.stream(look)
-    return response
+    return studio_of(request).live.stream(look)
 
 
 def ask(request: Request, form: FormData) -> Response:
@@ -80,8 +80,7 @@ def _changed(request: Request, run: api.TrainedRun) -> Response:
 
 
 def _chats(request: Request) -> api.Chats:
-    chats: api.Chats = request.app.state.studio.chats
-    return chats
+    return studio_of(request).chats
 
 
 def _answering(request: Request) -> api.TrainedRun:

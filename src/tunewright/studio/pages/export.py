@@ -16,6 +16,7 @@ from tunewright.errors import TunewrightError
 from tunewright.rundir.background_work import BackgroundWork
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
+from tunewright.studio.state import studio_of
 
 HUB = "hub"  # needs a key of the Hub, which this process does not have: a command to paste
 SHOWN = 5
@@ -91,8 +92,7 @@ def work_stream(works: Callable[[Request], Mapping[str, Any]], request: Request)
         text = rendering.html("work.html.j2", request, **values)
         return (text if is_running(values["works"]) else ""), text
 
-    response: Response = request.app.state.studio.live.stream(look)
-    return response
+    return studio_of(request).live.stream(look)
 
 
 def is_running(works: object) -> bool:

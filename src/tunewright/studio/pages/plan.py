@@ -20,6 +20,7 @@ from tunewright.report import formatting
 from tunewright.studio import data_choices, plan_form, rendering
 from tunewright.studio.pages import runs
 from tunewright.studio.plan_form import Asked
+from tunewright.studio.state import studio_of
 
 RANK = "peft.r"  # or what the method calls it
 # The few settings that matter to most runs, in the order of the page.
@@ -115,7 +116,7 @@ def start(request: Request, form: FormData) -> Response:
     asked = plan_form.read(form.multi_items())
     is_sure = rendering.text_of(form, "sure").strip().casefold() == _(SURE).casefold()
     try:
-        with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+        with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
             if not is_first:
                 return rendering.see(request, "/")
             waits = rendering.text_of(form, "waits") == "yes"
@@ -199,8 +200,7 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _planned(request: Request, loaded: LoadedConfig, asked: Asked, *, with_alternatives: bool) -> Plan:
-    planner: api.Planner = request.app.state.studio.planner
-    return planner.plan(loaded, device=asked.device or None, with_alternatives=with_alternatives)
+    return studio_of(request).planner.plan(loaded, device=asked.device or None, with_alternatives=with_alternatives)
 
 
 def _missing(asked: Asked) -> api.ModelCard | None:

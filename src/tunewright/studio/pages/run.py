@@ -16,6 +16,7 @@ from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
 from tunewright.studio.pages import findings, run_rows
+from tunewright.studio.state import studio_of
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
@@ -25,7 +26,7 @@ GOES_ON = ("stopped", "failed", "lost")
 def show(request: Request) -> Response:
     """`/runs/{name}`: the same page while it runs and afterwards."""
     run = run_rows.run_named(request.path_params["name"])
-    live = request.app.state.studio.live
+    live = studio_of(request).live
     try:
         watch = live.watch(run)
         values = _values(watch)
@@ -89,7 +90,7 @@ def _alerts(watch: Watch) -> list[Problem]:
 def stream(request: Request) -> Response:
     """`/runs/{name}/stream`: the state of a run whenever it changes; ends with the run."""
     run = run_rows.run_named(request.path_params["name"])
-    live = request.app.state.studio.live
+    live = studio_of(request).live
 
     def look() -> tuple[str, str]:
         watch = live.watch(run)
@@ -99,14 +100,13 @@ def stream(request: Request) -> Response:
         is_over = not values["is_live"] and not values["is_waiting"]
         return ("" if is_over else f"{position} {values['state']}"), text
 
-    response: Response = live.stream(look)
-    return response
+    return live.stream(look)
 
 
 def curve(request: Request) -> Response:
     """`/runs/{name}/curve`: the curves so far as JSON."""
     run = run_rows.run_named(request.path_params["name"])
-    watch = request.app.state.studio.live.watch(run)
+    watch = studio_of(request).live.watch(run)
     record = api.account(run.dir, watch.history)
     return JSONResponse({**api.curves(record), "state": record.state, "promised_steps": record.plan.num_steps})
 
@@ -137,7 +137,7 @@ def stop(request: Request, form: FormData) -> Response:
 def resume(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/resume`: go on from the last checkpoint."""
     run = run_rows.run_named(request.path_params["name"])
-    with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if is_first:
             api.resume(str(run.path))
     return rendering.see(request, f"/runs/{run.name}")
