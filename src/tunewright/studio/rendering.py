@@ -93,9 +93,19 @@ def posted(handler: Callable[[Request, FormData], Response], *, max_files: int =
     return endpoint
 
 
-def quoted(name: str) -> str:
-    """A name for the head of a download."""
-    return quote(name, safe="")
+def quoted(text: str) -> str:
+    """A text as one part of an address: no character of it ends that part."""
+    return quote(text, safe="")
+
+
+def run_address(name: str, rest: str = "") -> str:
+    """The address of a run's page, or with `rest` of a page below it."""
+    return f"/runs/{quoted(name)}{rest}"
+
+
+def attachment(file_name: str) -> dict[str, str]:
+    """The header by which a browser saves an answer under this name."""
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quoted(file_name)}"}
 
 
 def text_of(form: FormData, name: str) -> str:

@@ -76,7 +76,7 @@ def change(verb: str, request: Request, form: FormData) -> Response:
 def _changed(request: Request, run: api.TrainedRun) -> Response:
     if rendering.is_partial(request):
         return rendering.page("chat_frame.html.j2", request, **_values(request, run))
-    return rendering.see(request, f"/runs/{rendering.quoted(run.name)}/chat")
+    return rendering.see(request, rendering.run_address(run.name, "/chat"))
 
 
 def _chats(request: Request) -> api.Chats:

@@ -42,7 +42,7 @@ def apply(request: Request, form: FormData) -> Response:
             return rendering.see(request, "/")
         if rendering.text_of(form, "how") == "continue":
             api.apply_remedy(run, remedy, "continue")
-            return rendering.see(request, f"/runs/{rendering.quoted(run.name)}")
+            return rendering.see(request, rendering.run_address(run.name))
         return runs.begin(request, api.remedied(run, remedy))
 
 

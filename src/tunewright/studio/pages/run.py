@@ -115,8 +115,7 @@ def log(request: Request) -> Response:
     """`/runs/{name}/log`: the last lines of the log that hold `q`; the whole file with `download`."""
     run = run_rows.run_named(request.path_params["name"])
     if request.query_params.get("download"):
-        name = f"{run.name}.{file_names.LOG}"
-        headers = {"content-disposition": f"attachment; filename*=UTF-8''{rendering.quoted(name)}"}
+        headers = rendering.attachment(f"{run.name}.{file_names.LOG}")
         return PlainTextResponse("\n".join(api.log_lines(run)), headers=headers)
     word = request.query_params.get("q", "")
     return rendering.page("log.html.j2", request, name=run.name, log=_log(run, word))
@@ -131,7 +130,7 @@ def stop(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/stop`: save and end, with `now` end at once; what waits leaves the queue."""
     run = run_rows.run_named(request.path_params["name"])
     run.stop(now=rendering.text_of(form, "now") == "yes")
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, rendering.run_address(run.name))
 
 
 def resume(request: Request, form: FormData) -> Response:
@@ -140,15 +139,14 @@ def resume(request: Request, form: FormData) -> Response:
     with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if is_first:
             api.resume(str(run.path))
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, rendering.run_address(run.name))
 
 
 def report(request: Request) -> Response:
     """`/runs/{name}/report`: the report as the file that it is, to be kept."""
     run = run_rows.run_named(request.path_params["name"])
     text = api.report_text(run)
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{rendering.quoted(run.name)}.html"}
-    return Response(text, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(text, media_type="text/html; charset=utf-8", headers=rendering.attachment(f"{run.name}.html"))
 
 
 ROUTES = [
