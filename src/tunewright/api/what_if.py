@@ -16,8 +16,7 @@ from tunewright.launch import start_run
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.finding import Remedy
-
-RESUMABLE = ("failed", "stopped", "lost")
+from tunewright.rundir.run_dir import RESUMABLE
 
 
 def changed(loaded: LoadedConfig, changes: Mapping[str, object]) -> LoadedConfig:

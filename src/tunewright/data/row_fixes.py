@@ -184,6 +184,11 @@ def mapping_of(fixes: Iterable[RowFix]) -> dict[str, str]:
     return {role: name for fix in fixes if isinstance(fix, MapColumns) for role, name in fix.columns.items()}
 
 
+def changes_rows(fixes: Iterable[RowFix]) -> bool:
+    """Whether rows are changed, and not only the names of columns."""
+    return not all(isinstance(fix, MapColumns) for fix in fixes)
+
+
 def _with_cell(row: Row, column: str, value: object) -> Row:
     """The row with another value in a column, which may be one inside another: `translation.de`."""
     outer, dot, inner = column.partition(".")

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import TrainingError, error
-from tunewright.i18n import N_
-from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, download_bytes, meant
+from tunewright.errors import TrainingError
+from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, builtin_model, download_bytes
 from tunewright.rundir import atomic_io, run_queue
 from tunewright.rundir.run_dir import RunDir, folder_bytes, owned
 from tunewright.security import cache_faults, home
@@ -33,11 +32,7 @@ def remove(name: str) -> int:
 
     Raises: ModelError E302 for another name; TrainingError E505 while a run on it is live, E517.
     """
-    if name not in BUNDLED:
-        raise error(
-            "E302", name=name, reason=N_("it is not a built-in model"), builtin=", ".join(BUNDLED), **meant(name)
-        )
-    folders = _folders(BUNDLED[name])
+    folders = _folders(builtin_model(name))
     for run in run_queue.running():
         if _base(run) in folders:
             raise owned(run)

@@ -15,7 +15,7 @@ from tunewright.data.files.readers import RawRow, fingerprint, read_rows, texts_
 from tunewright.data.files.row import Row
 from tunewright.data.load_examples import data_fingerprint, rows_as_read
 from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows, matching
-from tunewright.data.row_fixes import Mending, RowChange, RowFix, mapping_of
+from tunewright.data.row_fixes import Mending, RowChange, RowFix, changes_rows, mapping_of
 from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
 from tunewright.data.tokenized.known_rows import KnownRows
@@ -234,7 +234,7 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     mapping = mapping_of(fixes)
     settings: dict[str, object] = {"data.map": {**look.run.data.map, **mapping}} if mapping else {}
     sources = look.sources
-    if not any(fix.change != "map_columns" for fix in fixes):
+    if not changes_rows(fixes):
         return FixedRows(Path(sources[0].path).parent, look.run.data.paths, settings, (), tuple(fixes))
     starts = [source.start for source in look.check.validated.loaded.sources]
     starts += [end_of_training(look.check.validated)] if look.sides.held_out else []

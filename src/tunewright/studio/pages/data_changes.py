@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.config.tasks import TASKS
+from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
 from tunewright.security import jail
 from tunewright.studio import data_store, rendering, uploads
@@ -157,7 +158,7 @@ def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.R
     """The page after other changes were made. Raises: DataError E265 to E267, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
     fixed: dict[str, Any] = {"data.map": planned.mapping} if planned.mapping else {}
-    if data_store.fixes_rows(fixes):
+    if changes_rows(fixes):
         original = studio_of(request).looks.at(api.load(named=data_store.original_settings(planned)), patience=None)
         fixed |= api.fix_rows(original.result(), fixes).settings
     return _changed(request, form, planned.changed(fixed=fixed))

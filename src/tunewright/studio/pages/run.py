@@ -12,7 +12,7 @@ from tunewright import api
 from tunewright.errors import Problem, TrainingError
 from tunewright.rundir import file_names
 from tunewright.rundir.events import AlertEvent
-from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
+from tunewright.rundir.run_dir import ENDED, LIVE, RESUMABLE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
 from tunewright.studio.pages import findings, run_rows
@@ -20,7 +20,6 @@ from tunewright.studio.state import studio_of
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
-GOES_ON = ("stopped", "failed", "lost")
 
 
 def show(request: Request) -> Response:
@@ -60,7 +59,7 @@ def _values(watch: Watch) -> dict[str, Any]:
         "state": state,
         "is_live": state in LIVE,
         "is_waiting": state == WAITING,
-        "goes_on": state in GOES_ON,
+        "goes_on": state in RESUMABLE,
         "plan": plan,
         "view": watch.view,
         "phases": _rail(watch.view.phase, clock.ended, has_ended=state not in LIVE),
