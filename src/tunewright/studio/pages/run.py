@@ -64,7 +64,7 @@ def _values(watch: Watch) -> dict[str, Any]:
         "view": watch.view,
         "phases": _rail(watch.view.phase, clock.ended, has_ended=state not in LIVE),
         "seconds": clock.seconds,
-        "promised": plan.time.seconds if plan.time else None,
+        "planned_seconds": plan.time.seconds if plan.time else None,
         "alerts": _alerts(watch),
         "notes": list(watch.history.notes.last),
         "problems": api.problems(run.dir) if state not in LIVE else [],
