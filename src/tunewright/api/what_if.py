@@ -19,14 +19,6 @@ from tunewright.rundir.finding import Remedy
 from tunewright.rundir.run_dir import RESUMABLE
 
 
-def changed(loaded: LoadedConfig, changes: Mapping[str, object]) -> LoadedConfig:
-    """The same config with other values, by dotted path; another method leaves out the fields that it does not have.
-
-    Raises: ConfigError with every problem of the changes.
-    """
-    return load_config.changed(loaded, changes)
-
-
 def settings_of(config: LoadedConfig | TrainedRun) -> dict[str, object]:
     """What of a config, or of that of a run, differs from the defaults, by dotted path, as JSON holds it.
 

@@ -103,7 +103,7 @@ class RowChange(StoredRecord):
 
 
 @dataclass
-class Mending:
+class RowFixer:
     """Changes on their way through the rows, each with its number; `done` is what they did so far."""
 
     fixes: Sequence[RowFix]

