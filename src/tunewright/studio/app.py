@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunewright.errors import TunewrightError, error, of_system
+from tunewright.errors import TunewrightError, of_system, unexpected
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
@@ -128,5 +128,5 @@ class _Catching:
             if has_begun or scope["type"] != "http":
                 raise
             logger.exception("a page failed")
-            problem = error("E802", reason=f"{type(fault).__name__}: {fault}")
+            problem = unexpected(fault)
             await rendering.failure(Request(scope, receive), problem, 500)(scope, receive, send)

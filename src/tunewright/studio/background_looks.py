@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tunewright import api
 from tunewright.config.load_config import LoadedConfig
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, unexpected
 
 logger = logging.getLogger(__name__)
 MOST_SECONDS = 900
@@ -83,7 +83,7 @@ class BackgroundLooks:
             pending.is_stopped = True
         except Exception as fault:
             logger.exception("a look failed")
-            pending.fault = error("E802", reason=f"{type(fault).__name__}: {fault}")
+            pending.fault = unexpected(fault)
         finally:
             with self._lock:
                 del self._under_way[key]
