@@ -328,10 +328,10 @@ def test_every_page_speaks_chinese(browsing: Browsing, data: str) -> None:
 def test_a_large_file_shows_its_first_rows_and_a_bar(
     browser: TestClient, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunewright.studio import looking
+    from tunewright.studio.background_looks import PendingLook
     from tunewright.studio.pages import data as page_module
 
-    waiting = looking.Looking(done=500, total=2000)
+    waiting = PendingLook(done=500, total=2000)
     monkeypatch.setattr(page_module, "looking_at", lambda *_arguments, **_options: waiting)
     page = browser.get(data)
     shown = text_of(page)

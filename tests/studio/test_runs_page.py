@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_lock import take
+from tunewright.studio import rendering
 
 Browsing = Callable[..., TestClient]
 MARKUP = (
@@ -122,3 +123,7 @@ def test_the_language_of_an_answer_to_a_form_leads_back_to_the_page_of_the_form(
     headers = {"referer": f"http://127.0.0.1:8686/runs/{finished.name}?a=1"}
     page = browser.post(f"/runs/{finished.name}/resume", headers=headers).text
     assert f'name="back" value="/runs/{finished.name}?a=1"' in page
+
+
+def test_an_address_leads_to_a_run_whatever_its_folder_is_called() -> None:
+    assert rendering.run_address("50%#1?", "/chat") == "/runs/50%25%231%3F/chat"

@@ -113,7 +113,6 @@ from tunewright.api.what_if import (
     as_text,
     belongs,
     can_go_on_with,
-    changed,
     command,
     command_for,
     flags,
@@ -127,7 +126,7 @@ from tunewright.api.what_if import (
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
-from tunewright.launch.builtin_folders import ModelCard
+from tunewright.launch.builtin_folders import BuiltinModelStatus
 from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.launch.planner import Planner
 from tunewright.report.answer_table import AnswerFilter
@@ -137,6 +136,7 @@ from tunewright.rundir.session_protocol import Sampling
 __all__ = [
     "ROLES",
     "AnswerFilter",
+    "BuiltinModelStatus",
     "Chat",
     "Chats",
     "Conversation",
@@ -146,7 +146,6 @@ __all__ = [
     "Exchange",
     "LeaveOut",
     "MapColumns",
-    "ModelCard",
     "Planner",
     "RowFix",
     "RunRecord",
@@ -177,7 +176,6 @@ __all__ = [
     "calibrate",
     "can_go_on_with",
     "cancel_in_queue",
-    "changed",
     "changes_in",
     "check_export",
     "check_page",

@@ -9,7 +9,7 @@ from tunewright.api.deployment import plan_export
 from tunewright.api.run_handle import TrainedRun
 from tunewright.errors import error, errors_of
 from tunewright.i18n import N_, Phrase
-from tunewright.inspection.builtin_models import BUNDLED, meant
+from tunewright.inspection.builtin_models import builtin_model
 from tunewright.launch import begin_work
 from tunewright.rundir import background_work, file_names, output_targets
 from tunewright.rundir.background_work import BackgroundWork
@@ -77,10 +77,7 @@ def begin_eject(run: TrainedRun, work_id: str) -> BackgroundWork:
 
 def begin_fetch(name: str, work_id: str) -> BackgroundWork:
     """Begin to download a built-in model. Raises: ModelError E302 for any other; TrainingError E542."""
-    if name not in BUNDLED:
-        reason = N_("it is not a built-in model")
-        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED), **meant(name))
-    return begin_work.begin("fetch", name, work_id)
+    return begin_work.begin("fetch", builtin_model(name).name, work_id)
 
 
 def stop_work(work: BackgroundWork) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunewright.api.run_handle import CHAT_TOKENS, Conversation, LabelledText, Speaker, TrainedRun
 from tunewright.config.tasks import TASKS
-from tunewright.errors import Problem, TunewrightError, error
+from tunewright.errors import Problem, TunewrightError, error, unexpected
 from tunewright.launch.session_client import SessionState
 
 logger = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ def _problems(fault: Exception) -> tuple[Problem, ...]:
     if isinstance(fault, TunewrightError):
         return fault.problems
     logger.exception("a chat failed", exc_info=fault)
-    return error("E802", reason=f"{type(fault).__name__}: {fault}").problems
+    return unexpected(fault).problems
 
 
 def _key(run: TrainedRun) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ from tunewright.inspection.requirements import Requirement, too_old
 from tunewright.inspection.system_check import meanings
 from tunewright.launch import builtin_folders, inspect_inputs
 from tunewright.launch import devices as placing
-from tunewright.launch.builtin_folders import ModelCard
+from tunewright.launch.builtin_folders import BuiltinModelStatus
 from tunewright.launch.devices import Device
 from tunewright.launch.measure_link import measure_link
 from tunewright.launch.resolve_model import hub_answers
@@ -71,9 +71,9 @@ def bug_report() -> str:
     return printable(redact("\n".join(lines))) + "\n"
 
 
-def builtin_models() -> dict[str, ModelCard]:
+def builtin_models() -> dict[str, BuiltinModelStatus]:
     """The built-in models by name: what fetching each would send, and what it takes here."""
-    return {card.model.name: card for card in builtin_folders.cards()}
+    return {status.model.name: status for status in builtin_folders.statuses()}
 
 
 def remove_model(name: str) -> int:

@@ -16,16 +16,7 @@ from tunewright.launch import start_run
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import file_names
 from tunewright.rundir.finding import Remedy
-
-RESUMABLE = ("failed", "stopped", "lost")
-
-
-def changed(loaded: LoadedConfig, changes: Mapping[str, object]) -> LoadedConfig:
-    """The same config with other values, by dotted path; another method leaves out the fields that it does not have.
-
-    Raises: ConfigError with every problem of the changes.
-    """
-    return load_config.changed(loaded, changes)
+from tunewright.rundir.run_dir import RESUMABLE
 
 
 def settings_of(config: LoadedConfig | TrainedRun) -> dict[str, object]:

@@ -164,15 +164,14 @@ def _usage_error(fault: typer.TyperException, path: str, arguments: Sequence[str
 
 
 def _failure(fault: Exception, arguments: Sequence[str]) -> int:
-    from tunewright.errors import Problem, TunewrightError, of_system
+    from tunewright.errors import TunewrightError, of_system, unexpected
 
     if isinstance(fault, TunewrightError):
         _show(fault.problems, arguments, nothing_started=bool(arguments) and arguments[0] in ("train", "quickstart"))
         return fault.exit_code
     if isinstance(fault, OSError):
         return _show(of_system(fault, _("standard output")).problems, arguments)
-    problem = Problem("E802", values={"reason": f"{type(fault).__name__}: {fault}"})
-    return _show([problem], arguments, log=_write_crash(fault))
+    return _show(unexpected(fault).problems, arguments, log=_write_crash(fault))
 
 
 def _show(

@@ -17,7 +17,6 @@ BARS = "▁▂▃▄▅▆▇█"
 BAR_WIDTH = 20
 NARROWEST_BAR = 6
 SPARKS = 16
-MUCH_WAITING = 0.2  # of the time, for a core that another program has
 
 
 def sparkline(values: Sequence[float], width: int = SPARKS) -> str:
@@ -86,7 +85,7 @@ def _step_line(view: "ProgressView", channel: Channel) -> str:
 
 def _lateness(view: "ProgressView") -> list[str]:
     """Why training ends late, where other programs have the cores."""
-    if view.core_wait_share < MUCH_WAITING:
+    if not view.waits_much:
         return []
     return [_("waits {percent} % for cores").format(percent=round(100 * view.core_wait_share))]
 
@@ -162,6 +161,8 @@ def log_line(event: "Event") -> str:
 
 
 def _step_text(event: "LogEvent") -> str:
+    from tunewright.rundir.run_progress import MUCH_WAITING
+
     seconds = round(event.eta_seconds or 0)
     eta = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     max_steps = "?" if event.max_steps is None else event.max_steps

@@ -103,7 +103,7 @@ class RowChange(StoredRecord):
 
 
 @dataclass
-class Mending:
+class RowFixer:
     """Changes on their way through the rows, each with its number; `done` is what they did so far."""
 
     fixes: Sequence[RowFix]
@@ -182,6 +182,11 @@ def rows_of(fix: RowFix) -> tuple[int, ...]:
 def mapping_of(fixes: Iterable[RowFix]) -> dict[str, str]:
     """The columns by role that the changes together ask for."""
     return {role: name for fix in fixes if isinstance(fix, MapColumns) for role, name in fix.columns.items()}
+
+
+def changes_rows(fixes: Iterable[RowFix]) -> bool:
+    """Whether rows are changed, and not only the names of columns."""
+    return not all(isinstance(fix, MapColumns) for fix in fixes)
 
 
 def _with_cell(row: Row, column: str, value: object) -> Row:

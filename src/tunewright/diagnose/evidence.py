@@ -44,7 +44,7 @@ class Evidence:
 
     @property
     def can_resume(self) -> bool:
-        return self.state in ("failed", "stopped", "lost")
+        return self.state in run_dir.RESUMABLE
 
     @cached_property
     def losses(self) -> list[float]:

@@ -44,7 +44,7 @@ from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.dataset import TokenizedDataset, prepare
 from tunewright.engine.training.loss_backends import known_backend
 from tunewright.engine.worker import configure_logging
-from tunewright.errors import TunewrightError, error, of_system
+from tunewright.errors import TunewrightError, error, of_system, unexpected
 from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.planning.peft_kwargs import LABELLED
 from tunewright.rundir import atomic_io, file_names
@@ -332,7 +332,7 @@ def serve(
             send(ErrorReply(tuple(of_system(fault, run.path).problems)))
         except Exception as fault:
             logger.exception("the operation %s failed", name)
-            send(ErrorReply(tuple(error("E802", reason=f"{type(fault).__name__}: {fault}").problems)))
+            send(ErrorReply(tuple(unexpected(fault).problems)))
         if loaded and name in loaded and loaded[name].uses_up_model:
             loaded = None
             release_memory()  # before the next request, not after it; a converter may need it meanwhile

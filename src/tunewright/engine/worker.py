@@ -23,7 +23,7 @@ from tunewright.engine.system.ranks import ALONE, PeerLost, Ranks, end_with_pare
 from tunewright.engine.training.callbacks import StopFlag, peak_rss_bytes
 from tunewright.engine.training.evaluation_run import EvaluationRunner
 from tunewright.engine.training.train_adapter import TrainingResult, train
-from tunewright.errors import TunewrightError, error, of_system
+from tunewright.errors import TunewrightError, error, of_system, unexpected
 from tunewright.kernels.cpu_matmul import planned_matmul
 from tunewright.rundir import run_lock
 from tunewright.rundir.event_log import EventLog
@@ -89,7 +89,7 @@ def _work(run: RunDir, events: EventLog, stop: StopFlag, callbacks: Sequence[Any
             return _failed(events, error("E404", step=events.step, reason=reason_of(fault), name=run.name), stop)
         if isinstance(fault, OSError):
             return _failed(events, of_system(fault, run.path), stop)
-        return _failed(events, error("E802", reason=f"{type(fault).__name__}: {fault}"), stop)
+        return _failed(events, unexpected(fault), stop)
 
 
 def result(run: RunDir, outcome: TrainingResult, total_seconds: float) -> RunResult:

@@ -176,6 +176,11 @@ def error(code: str, where: Where = NOWHERE, /, **values: Any) -> TunewrightErro
     return FAMILIES[code[:2]]([Problem(code, where, values)])
 
 
+def unexpected(fault: BaseException) -> TunewrightError:
+    """E802 for an exception that no code of ours foresaw, by its type and words."""
+    return error("E802", reason=f"{type(fault).__name__}: {fault}")
+
+
 def exists_already(path: Path, **values: Any) -> TunewrightError:
     """E115 for a file or folder that is in the way, with a place beside it that is free, as a shell takes it."""
     named = path.resolve() if path.name in ("", "..") else path  # as for `.` and `..`

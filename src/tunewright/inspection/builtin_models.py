@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from tunewright.errors import error
+from tunewright.i18n import N_
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -104,6 +107,14 @@ def meant(name: str) -> dict[str, str]:
     families = [family for family in LIKE if name.lower().startswith(family)]
     like = LIKE[max(families, key=len)] if families else LIKE["qwen"]
     return {"suggestion": near[0]} if near else {"like": like}
+
+
+def builtin_model(name: str) -> BuiltinModel:
+    """The built-in model of this name. Raises: ModelError E302 for any other."""
+    if name not in BUNDLED:
+        reason = N_("it is not a built-in model")
+        raise error("E302", name=name, reason=reason, builtin=", ".join(BUNDLED), **meant(name))
+    return BUNDLED[name]
 
 
 def download_bytes(model: BuiltinModel) -> int:

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import TrainingError, error
-from tunewright.i18n import N_
-from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, download_bytes, meant
+from tunewright.errors import TrainingError
+from tunewright.inspection.builtin_models import BUNDLED, BuiltinModel, Wheel, builtin_model, download_bytes
 from tunewright.rundir import atomic_io, run_queue
 from tunewright.rundir.run_dir import RunDir, folder_bytes, owned
 from tunewright.security import cache_faults, home
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class BuiltinModelStatus:
     """A built-in model before and after it is fetched. `package` is what the index sends, `download_bytes` how much."""
 
     model: BuiltinModel
@@ -23,9 +22,9 @@ class ModelCard:
     """On the disk here; 0 of a link."""
 
 
-def cards() -> list[ModelCard]:
+def statuses() -> list[BuiltinModelStatus]:
     """All built-in models."""
-    return [_card(model) for model in BUNDLED.values()]
+    return [_status(model) for model in BUNDLED.values()]
 
 
 def remove(name: str) -> int:
@@ -33,11 +32,7 @@ def remove(name: str) -> int:
 
     Raises: ModelError E302 for another name; TrainingError E505 while a run on it is live, E517.
     """
-    if name not in BUNDLED:
-        raise error(
-            "E302", name=name, reason=N_("it is not a built-in model"), builtin=", ".join(BUNDLED), **meant(name)
-        )
-    folders = _folders(BUNDLED[name])
+    folders = _folders(builtin_model(name))
     for run in run_queue.running():
         if _base(run) in folders:
             raise owned(run)
@@ -55,12 +50,12 @@ def _base(run: RunDir) -> Path | None:
         return None
 
 
-def _card(model: BuiltinModel) -> ModelCard:
+def _status(model: BuiltinModel) -> BuiltinModelStatus:
     source = model.source if isinstance(model.source, Wheel) else BUNDLED[model.source].source
     assert isinstance(source, Wheel)
     folders = _folders(model)
     package = f"{source.package} {source.version}"
-    return ModelCard(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
+    return BuiltinModelStatus(model, package, download_bytes(model), bool(folders), sum(map(folder_bytes, folders)))
 
 
 def _folders(model: BuiltinModel) -> list[Path]:

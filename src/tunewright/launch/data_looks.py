@@ -15,7 +15,7 @@ from tunewright.data.files.readers import RawRow, fingerprint, read_rows, texts_
 from tunewright.data.files.row import Row
 from tunewright.data.load_examples import data_fingerprint, rows_as_read
 from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows, matching
-from tunewright.data.row_fixes import Mending, RowChange, RowFix, mapping_of
+from tunewright.data.row_fixes import RowChange, RowFix, RowFixer, changes_rows, mapping_of
 from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
 from tunewright.data.tokenized.known_rows import KnownRows
@@ -234,7 +234,7 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     mapping = mapping_of(fixes)
     settings: dict[str, object] = {"data.map": {**look.run.data.map, **mapping}} if mapping else {}
     sources = look.sources
-    if not any(fix.change != "map_columns" for fix in fixes):
+    if not changes_rows(fixes):
         return FixedRows(Path(sources[0].path).parent, look.run.data.paths, settings, (), tuple(fixes))
     starts = [source.start for source in look.check.validated.loaded.sources]
     starts += [end_of_training(look.check.validated)] if look.sides.held_out else []
@@ -262,15 +262,15 @@ def _write(
     fixes: Sequence[RowFix],
     sources: Sequence[tuple[str, RowSource, int]],
 ) -> None:
-    mending = Mending(fixes)
+    fixer = RowFixer(fixes)
     summary = look.check.validated.summary
     places = {(row.file, look.place(row)) for row in look.rows if row.problems}
     lines = {}
     for name, source, start in sources:
         texts = dict(texts_of(source.path, places, source.reading)) if places else {}
-        lines[name] = mending.lines(rows_as_read(source, summary.task), start, texts)
+        lines[name] = fixer.lines(rows_as_read(source, summary.task), start, texts)
     originals = [file for _name, source, _start in sources for file in files_of(source)]
-    fixed_data.write_fixed(made_of, lines, mending, originals, rows=summary.rows)
+    fixed_data.write_fixed(made_of, lines, fixer, originals, rows=summary.rows)
 
 
 def _settings(look: DataLook, paths: list[str]) -> dict[str, object]:

@@ -17,6 +17,7 @@ from tunewright.launch.nodes import placed
 from tunewright.launch.start_run import SEEN_IN_DATA, check_output, plan_on
 from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
 from tunewright.reporting import SILENT, Reporter
+from tunewright.rundir import atomic_io
 
 MOST_HELD = 16  # some kilobytes each: of the rows only their figures are held
 
@@ -110,6 +111,4 @@ def _stamps(run: RunConfig) -> Iterator[tuple[str, int, int]]:
     named = [Path(name).expanduser() for name in (run.model.name, run.model.chat_template) if name]
     of_model = [file for place in named for file in (place, *(place.iterdir() if place.is_dir() else ()))]
     for file in (*of_model, *originals_of(run.data)):
-        if file.exists():
-            stat = file.stat()
-            yield str(file.absolute()), stat.st_mtime_ns, stat.st_size
+        yield str(file.absolute()), *atomic_io.stamp(file)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from tunewright.i18n import N_, _, language
@@ -17,7 +16,7 @@ from tunewright.metrics.metric_table import AnswerKind, answer_kind
 from tunewright.report import sample_pairs
 from tunewright.report.run_record import losses_of_both
 from tunewright.report.sample_pairs import SamplePair
-from tunewright.rundir import file_names
+from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_history import read_history
 
@@ -110,15 +109,7 @@ def read_answers(run: RunDir) -> Answers:
         for which in ("before", "after")
         for end in (".jsonl", ".losses.jsonl")
     ]
-    return _read(run, tuple(map(_stamp, places)), language())
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return _read(run, tuple(map(atomic_io.stamp, places)), language())
 
 
 @lru_cache(maxsize=RUNS_KEPT)

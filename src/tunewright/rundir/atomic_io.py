@@ -44,6 +44,15 @@ def refusal(folder: Path) -> OSError | None:
     return None
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """When a file was last changed, in nanoseconds, and its bytes, to see later whether it is the same; zeros for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def _make(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from tunewright.config.frozen_model import FrozenModel
-from tunewright.data.row_fixes import Mending, RowChange
+from tunewright.data.row_fixes import RowChange, RowFixer
 from tunewright.inspection.data_info import FixedRowsInfo
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import faults, read_manifest, seal
@@ -59,9 +59,9 @@ def is_whole(folder: Path) -> bool:
 
 
 def write_fixed(
-    made_of: FixedFolder, lines: Mapping[str, Iterable[str]], mending: Mending, originals: Sequence[Path], *, rows: int
+    made_of: FixedFolder, lines: Mapping[str, Iterable[str]], fixer: RowFixer, originals: Sequence[Path], *, rows: int
 ) -> Path:
-    """The folder, with a file of `lines` for each name, what `mending` did to them, and a seal; as private as the originals.
+    """The folder, with a file of `lines` for each name, what `fixer` did to them, and a seal; as private as the originals.
 
     `rows` are how many there are.
     Raises: DataError E265 for changes of rows that are not there, TrainingError E517 where the disk refuses, and what the
@@ -72,8 +72,8 @@ def write_fixed(
         for name, own in lines.items():
             # Bytes that were no text stay what they were.
             atomic_io.write_lines(staged / name, (f"{line}\n".encode("utf-8", "surrogateescape") for line in own))
-        mending.raise_if_left(rows)
-        changes = sorted(mending.done, key=lambda change: (change.fix, change.row))
+        fixer.raise_if_left(rows)
+        changes = sorted(fixer.done, key=lambda change: (change.fix, change.row))
         atomic_io.write_lines(staged / FIXES, map(_as_line, changes))
         seal(staged, run_id=_RUN, step=0, identity=made_of.model_dump(mode="json"))
         atomic_io.publish_folder(staged, target)

@@ -40,7 +40,8 @@ LIVE = ("queued", "preparing", "running", "stopping")
 STARTING_SECONDS = 30  # from a folder that is whole to the start of its parent, which owns it from then on
 WAITING = "waiting"  # in the queue (rundir/run_queue.py); nobody owns it
 DAMAGED = "damaged"  # run.json cannot be read
-ENDED = ("finished", "stopped", "failed", "lost", DAMAGED)
+RESUMABLE = ("stopped", "failed", "lost")  # ended early: such a run can go on from its last checkpoint
+ENDED = ("finished", *RESUMABLE, DAMAGED)
 # A folder with any of them is a run, whole or not; it may have lost the others.
 MARKS = (file_names.RUN_JSON, file_names.PLAN, file_names.EVENTS)
 NO_FILES: Mapping[str, str] = MappingProxyType({})

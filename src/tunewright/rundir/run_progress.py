@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from tunewright.config.tasks import Task
 from tunewright.rundir.events import CheckpointEvent, EvalEvent, Event, LogEvent, PhaseBeginEvent, ProgressEvent
 
+MUCH_WAITING = 0.2  # of the time, for a core that another program has
+
 
 @dataclass
 class CurveTail:
@@ -41,6 +43,11 @@ class ProgressView:
     rss_bytes: int = 0
     core_wait_share: float = 0.0
     checkpoint_step: int | None = None
+
+    @property
+    def waits_much(self) -> bool:
+        """Whether other programs have the cores so long that training ends later for it."""
+        return self.core_wait_share >= MUCH_WAITING
 
     def take(self, event: Event) -> None:
         """Update from one event; those of unknown kinds are ignored."""

@@ -1,10 +1,7 @@
 """The application: its routes, what each request passes, and how errors become pages."""
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
@@ -16,15 +13,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tunewright import api
-from tunewright.api import Planner
-from tunewright.errors import TunewrightError, error, of_system
+from tunewright.errors import TunewrightError, of_system, unexpected
 from tunewright.report import html_page
 from tunewright.studio import rendering, uploads
 from tunewright.studio.guard import Guard, Keys
 from tunewright.studio.language import COOKIE, LANGUAGES, Speaking
 from tunewright.studio.live import Live
-from tunewright.studio.looking import Lookouts
 from tunewright.studio.pages import (
     answers,
     chat,
@@ -38,34 +32,10 @@ from tunewright.studio.pages import (
     run,
     runs,
 )
+from tunewright.studio.state import Studio
 
 logger = logging.getLogger(__name__)
 LANGUAGE_SECONDS = 400 * 24 * 3600
-
-
-@dataclass
-class Studio:
-    """What all requests of a server share; nothing of it is missed when the server is killed."""
-
-    live: Live
-    lookouts: Lookouts = field(default_factory=Lookouts)
-    chats: api.Chats = field(default_factory=api.Chats)
-    planner: Planner = field(default_factory=Planner)
-    _sent: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextmanager
-    def starting(self, form_id: str) -> Iterator[bool]:
-        """Whether a form that starts something is sent for the first time; one that failed to start it may be sent again."""
-        with self._lock:
-            is_first = form_id not in self._sent or not form_id
-            self._sent.add(form_id)
-        try:
-            yield is_first
-        except BaseException:
-            if is_first:
-                self._sent.discard(form_id)
-            raise
 
 
 def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlette:
@@ -158,5 +128,5 @@ class _Catching:
             if has_begun or scope["type"] != "http":
                 raise
             logger.exception("a page failed")
-            problem = error("E802", reason=f"{type(fault).__name__}: {fault}")
+            problem = unexpected(fault)
             await rendering.failure(Request(scope, receive), problem, 500)(scope, receive, send)

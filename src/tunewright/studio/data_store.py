@@ -7,7 +7,6 @@ what a plan needs: the values of a config by dotted path.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from tunewright import api
 from tunewright.config.frozen_model import FrozenModel
+from tunewright.data.row_fixes import mapping_of
 from tunewright.rundir import atomic_io
 from tunewright.security import as_private_as, cache_faults, home
 
@@ -49,12 +49,7 @@ class DataEntry(FrozenModel):
     @property
     def mapping(self) -> dict[str, str]:
         """The columns by role, as they were corrected."""
-        return {
-            role: name
-            for fix in self.row_fixes
-            if isinstance(fix, api.MapColumns)
-            for role, name in fix.columns.items()
-        }
+        return mapping_of(self.row_fixes)
 
 
 def add(train: str, name: str, **values: object) -> DataEntry:
@@ -102,11 +97,6 @@ def settings(number: str) -> dict[str, object]:
     """
     found = entry(number)
     return {**original_settings(found), **found.fixed}
-
-
-def fixes_rows(fixes: Sequence[api.RowFix]) -> bool:
-    """Whether rows are changed, and not only the names of columns."""
-    return not all(isinstance(fix, api.MapColumns) for fix in fixes)
 
 
 def _path(number: str) -> Path:

@@ -25,7 +25,7 @@ MOST_CHARACTERS = 4096
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlanForm:
     """A form of the Plan page: `base` are the settings that its rows, or its run, come with; `typed` holds the text of each field
     that is not empty. Both go by dotted path."""
 
@@ -48,19 +48,19 @@ class Asked:
     def method(self) -> str:
         return self.typed.get("method", "lora")
 
-    def begun(self) -> "Asked":
+    def prefilled(self) -> "PlanForm":
         """The form before anything was typed: as the settings of its base say."""
         typed = {path: api.as_text(value) for path, value in self.base.items() if self.is_typed(path)}
         return replace(self, typed=typed)
 
-    def taken(self, flags: str) -> "Asked":
+    def with_flags(self, flags: str) -> "PlanForm":
         """The form with the settings of these flags; what is no flags of settings changes nothing."""
         settings = api.settings_in(flags, self.method) or {}
         model = str(settings.pop("model.name", self.model))
         texts = {path: api.as_text(value) for path, value in settings.items() if self.is_typed(path)}
-        return replace(self, model=model, typed={**self.typed, **texts}).cleaned()
+        return replace(self, model=model, typed={**self.typed, **texts}).without_other_methods()
 
-    def cleaned(self) -> "Asked":
+    def without_other_methods(self) -> "PlanForm":
         """Without fields that the method does not have, as after another one was chosen."""
         typed = {path: text for path, text in self.typed.items() if api.belongs(self.method, path)}
         return replace(self, typed=typed)
@@ -92,7 +92,7 @@ def _refuse_a_path(holdout: str) -> None:
         raise error("E103", where, key="data.holdout", reason=reason, value=holdout)
 
 
-def read(fields: Iterable[tuple[str, object]]) -> Asked:
+def read(fields: Iterable[tuple[str, object]]) -> PlanForm:
     """The form that was sent, or is in the address; one in which nothing was typed yet shows what its base says.
 
     Raises: ConfigError E113 for rows or a run that were not listed.
@@ -100,13 +100,13 @@ def read(fields: Iterable[tuple[str, object]]) -> Asked:
     texts = {name: value.strip()[:MOST_CHARACTERS] for name, value in fields if isinstance(value, str)}
     run = texts.get("run", "")
     data = "" if run else texts.get("data") or next(iter(data_choices.choices()))
-    asked = Asked(data, run, _base(data, run), texts.get("model", ""), texts.get("device", ""))
+    asked = PlanForm(data, run, _base(data, run), texts.get("model", ""), texts.get("device", ""))
     if texts.get("typed") == "yes":
         typed = {name: text for name, text in texts.items() if text and asked.is_typed(name)}
-        asked = replace(asked, typed=typed).cleaned()
+        asked = replace(asked, typed=typed).without_other_methods()
     else:
-        asked = asked.begun()
-    return asked.taken(texts["take"]) if texts.get("take") else asked
+        asked = asked.prefilled()
+    return asked.with_flags(texts["take"]) if texts.get("take") else asked
 
 
 def _base(data: str, run: str) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """From a request to a page: templates, languages, fragments for htmx, and forms that change something."""
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from starlette.datastructures import URL, FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from tunewright import api
 from tunewright.errors import TunewrightError
 from tunewright.i18n import language, ngettext
 from tunewright.report import html_page
@@ -28,7 +28,7 @@ def html(template: str, request: Request, **values: Any) -> str:
         languages=LANGUAGES,
         here=_here(request),
         ngettext=ngettext,
-        new_id=new_id,
+        new_id=api.new_work_id,
         **values,
     )
 
@@ -39,11 +39,6 @@ def _here(request: Request) -> str:
     if request.method == "POST":
         shown = URL(request.headers.get("referer") or "/")
     return shown.path + (f"?{shown.query}" if shown.query else "")
-
-
-def new_id() -> str:
-    """An id for a form that starts something."""
-    return secrets.token_hex(8)
 
 
 def page(template: str, request: Request, *, status: int = 200, **values: Any) -> Response:
@@ -93,9 +88,19 @@ def posted(handler: Callable[[Request, FormData], Response], *, max_files: int =
     return endpoint
 
 
-def quoted(name: str) -> str:
-    """A name for the head of a download."""
-    return quote(name, safe="")
+def quoted(text: str) -> str:
+    """A text as one part of an address: no character of it ends that part."""
+    return quote(text, safe="")
+
+
+def run_address(name: str, rest: str = "") -> str:
+    """The address of a run's page, or with `rest` of a page below it."""
+    return f"/runs/{quoted(name)}{rest}"
+
+
+def attachment(file_name: str) -> dict[str, str]:
+    """The header by which a browser saves an answer under this name."""
+    return {"content-disposition": f"attachment; filename*=UTF-8''{quoted(file_name)}"}
 
 
 def text_of(form: FormData, name: str) -> str:

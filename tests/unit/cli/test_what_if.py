@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tunewright import api
+from tunewright.config import load_config
 from tunewright.errors import ConfigError, DataError, TrainingError, TunewrightError
 from tunewright.inspection import machine_info
 from tunewright.launch import inspect_inputs
@@ -109,7 +110,7 @@ def test_rows_are_looked_at_anew_only_for_what_changes_them(model: Path, rows: P
         {"train.per_device_train_batch_size": 1},
         {"model.quantization": "8bit"},
     ):
-        planner.plan(api.changed(base, changes))
+        planner.plan(load_config.changed(base, changes))
     assert len(looks) == 1
     changing: tuple[dict[str, Any], ...] = (
         {"data.max_length": 64},
@@ -120,8 +121,8 @@ def test_rows_are_looked_at_anew_only_for_what_changes_them(model: Path, rows: P
         {"method": "prompt_tuning"},
     )
     for number, changes in enumerate(changing, 2):
-        planner.plan(api.changed(base, changes))
-        planner.plan(api.changed(base, changes | {"train.seed": 3}))
+        planner.plan(load_config.changed(base, changes))
+        planner.plan(load_config.changed(base, changes | {"train.seed": 3}))
         assert len(looks) == number, changes
 
 
@@ -144,7 +145,7 @@ def test_rows_that_are_wrong_are_not_read_again_until_they_are_mended(
     rows.write_text(rows.read_text() + "broken\n")
     for rank in (2, 4):
         with pytest.raises(DataError, match="E216"):
-            planner.plan(api.changed(base, {"peft.r": rank}))
+            planner.plan(load_config.changed(base, {"peft.r": rank}))
     assert len(looks) == 1
     rows.write_text(rows.read_text().removesuffix("broken\n"))
     assert planner.plan(base).fits and len(looks) == 2
@@ -154,10 +155,10 @@ def test_what_is_held_does_not_grow_without_end(model: Path, rows: Path, looks: 
     planner, base = api.Planner(), api.load(named={"model.name": str(model), "data.train": str(rows)})
     seeds = range(planner_module.MOST_HELD + 1)
     for seed in seeds:
-        planner.plan(api.changed(base, {"train.data_seed": seed}))
-    planner.plan(api.changed(base, {"train.data_seed": seeds[-1]}))
+        planner.plan(load_config.changed(base, {"train.data_seed": seed}))
+    planner.plan(load_config.changed(base, {"train.data_seed": seeds[-1]}))
     assert len(looks) == len(seeds)
-    planner.plan(api.changed(base, {"train.data_seed": seeds[0]}))
+    planner.plan(load_config.changed(base, {"train.data_seed": seeds[0]}))
     assert len(looks) == len(seeds) + 1
 
 
@@ -167,7 +168,7 @@ def test_another_setting_is_planned_in_less_than_150_ms(model: Path, rows: Path)
     seconds = []
     for rank in (2, 4, 8, 16, 32):
         begun = time.process_time()
-        planner.plan(api.changed(base, {"peft.r": rank}))
+        planner.plan(load_config.changed(base, {"peft.r": rank}))
         seconds.append(time.process_time() - begun)
     assert min(seconds) < 0.15, seconds
 
@@ -176,11 +177,11 @@ def test_a_change_of_method_leaves_out_what_it_does_not_have(rows: Path) -> None
     base = api.load(
         named={"model.name": "smollm2", "data.train": str(rows), "peft.r": 4, "peft.lora_alpha": 8, "train.seed": 3}
     )
-    new = api.changed(base, {"method": "loha"})
+    new = load_config.changed(base, {"method": "loha"})
     assert (new.run.method, dict(new.run.peft)["r"], new.run.train.seed) == ("loha", 4, 3)
     assert new.origins["train.seed"] == "argument" and new.origins["train.data_seed"] == "default"
     with pytest.raises(ConfigError) as refused:
-        api.changed(base, {"peft.r": "many", "train.epochs": 3})
+        load_config.changed(base, {"peft.r": "many", "train.epochs": 3})
     assert {problem.code for problem in refused.value.problems} == {"E103", "E104"}
 
 

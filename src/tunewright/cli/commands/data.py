@@ -1,4 +1,4 @@
-"""`tunewright data check` and `tunewright data show`"""
+"""`tunewright data check`, `show` and `fix`"""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -75,6 +75,7 @@ def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dic
 
 def _file_problems(folders: "list[IntegrityReport]", run: "TrainedRun | None") -> "list[Problem]":
     from tunewright.errors import Problem
+    from tunewright.rundir.run_dir import RESUMABLE
 
     sealed = [folder for folder in folders if folder.kind != "base"]
     named = [f"{folder.path.name}/{fault.file}" for folder in sealed for fault in folder.faults]
@@ -82,7 +83,7 @@ def _file_problems(folders: "list[IntegrityReport]", run: "TrainedRun | None") -
         return []
     more = ", ..." if len(named) > FILES_NAMED else ""
     values = {"count": len(named), "files": ", ".join(named[:FILES_NAMED]) + more}
-    can_go_on = run is not None and run.state in ("stopped", "failed", "lost")
+    can_go_on = run is not None and run.state in RESUMABLE
     return [Problem("E605", values=values | ({"name": run.name} if run and can_go_on else {}))]
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, unexpected
 from tunewright.extras.serve.api_key import read_key
 from tunewright.extras.serve.backend import ServedModel
 from tunewright.extras.serve.front import Front
@@ -49,7 +49,7 @@ class OpenFront:
             self.server.end_with(failure)
         except Exception as fault:
             logger.exception("what runs beside the front failed")
-            self.server.end_with(error("E802", reason=f"{type(fault).__name__}: {fault}"))
+            self.server.end_with(unexpected(fault))
 
     @contextmanager
     def in_background(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from functools import partial
 from typing import Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
@@ -67,8 +67,7 @@ def download(file_format: Literal["csv", "jsonl"], request: Request) -> Response
     """`/runs/{name}/answers.csv`, `.jsonl`: all rows that the filters find, whole."""
     run = run_rows.run_named(request.path_params["name"])
     pieces = api.answer_file(run.dir, _wanted(request.query_params), file_format)
-    name = rendering.quoted(f"{run.name}.answers.{file_format}")
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}"}
+    headers = rendering.attachment(f"{run.name}.answers.{file_format}")
     return StreamingResponse(pieces, media_type=FILES[file_format], headers=headers)
 
 
@@ -85,16 +84,18 @@ def _address(name: str, wanted: api.AnswerFilter, end: str = "", **changes: str 
     """The page, or with `end` a file, with these filters and some of them changed; a new filter begins at the first page."""
     values = {key: value for key, value in {**vars(wanted), **changes}.items() if value}
     query = f"?{urlencode(values)}" if values else ""
-    return f"/runs/{quote(name, safe='')}/answers{end}{query}"
+    return rendering.run_address(name, f"/answers{end}{query}")
 
 
 def _row_address(name: str, row: int) -> str:
-    return f"/runs/{quote(name, safe='')}/answers/{row}"
+    return rendering.run_address(name, f"/answers/{row}")
 
 
 def _ask_address(run: api.TrainedRun, prompt: str) -> str:
     """The chat with a row's prompt in it; nothing for one that is too long for an address."""
-    return f"/runs/{quote(run.name, safe='')}/chat?{urlencode({'prompt': prompt})}" if len(prompt) <= MOST_ASKED else ""
+    if len(prompt) > MOST_ASKED:
+        return ""
+    return rendering.run_address(run.name, f"/chat?{urlencode({'prompt': prompt})}")
 
 
 ROUTES = [

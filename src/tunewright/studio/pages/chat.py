@@ -15,6 +15,7 @@ from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
+from tunewright.studio.state import studio_of
 
 LENGTHS = (64, 128, 256, 512, 1024)
 USUAL = 256
@@ -37,8 +38,7 @@ def stream(request: Request) -> Response:
         text = rendering.html("chat_talk.html.j2", request, **_values(request, run))
         return ("" if is_over else text), text
 
-    response: Response = request.app.state.studio.live.stream(look)
-    return response
+    return studio_of(request).live.stream(look)
 
 
 def ask(request: Request, form: FormData) -> Response:
@@ -76,12 +76,11 @@ def change(verb: str, request: Request, form: FormData) -> Response:
 def _changed(request: Request, run: api.TrainedRun) -> Response:
     if rendering.is_partial(request):
         return rendering.page("chat_frame.html.j2", request, **_values(request, run))
-    return rendering.see(request, f"/runs/{rendering.quoted(run.name)}/chat")
+    return rendering.see(request, rendering.run_address(run.name, "/chat"))
 
 
 def _chats(request: Request) -> api.Chats:
-    chats: api.Chats = request.app.state.studio.chats
-    return chats
+    return studio_of(request).chats
 
 
 def _answering(request: Request) -> api.TrainedRun:

@@ -11,6 +11,7 @@ from tunewright import api
 from tunewright.errors import Problem, TrainingError, error
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
+from tunewright.studio.state import studio_of
 
 MOST_RUNS = 12  # whose curves can be told apart
 
@@ -49,7 +50,7 @@ def _trials(request: Request, runs: Sequence[api.TrainedRun]) -> list[dict[str, 
     trials: list[dict[str, object]] = []
     for run in runs:
         try:
-            view = request.app.state.studio.live.watch(run).view
+            view = studio_of(request).live.watch(run).view
         except TrainingError:
             view = None
         trials.append({"name": run.name, "state": run.state, "view": view})
@@ -62,7 +63,7 @@ def _read(request: Request, chosen: Sequence[api.TrainedRun]) -> tuple[list[api.
     problems: list[Problem] = []
     for run in chosen:
         try:
-            records.append(api.account(run.dir, request.app.state.studio.live.watch(run).history))
+            records.append(api.account(run.dir, studio_of(request).live.watch(run).history))
         except TrainingError as fault:
             problems.extend(fault.problems)
     return records, problems

@@ -19,12 +19,13 @@ from tunewright.i18n import N_, _
 from tunewright.report import formatting
 from tunewright.security import printable
 from tunewright.studio import data_store, rendering, uploads
+from tunewright.studio.background_looks import PendingLook
 from tunewright.studio.data_store import DataEntry
-from tunewright.studio.looking import Looking, Lookouts
+from tunewright.studio.state import studio_of
 
 SHOWN_CHARACTERS = 4000
 SHOWN_CHANGES = 200
-PAGE_SECONDS = 1.5  # that a page waits for a look before it shows how far it is
+PAGE_SECONDS = 1.5  # that a page waits for a look before it shows a bar and the first rows
 USES = {"train": N_("to train"), "held_out": N_("held out"), "left_out": N_("left out")}
 FIXES = {
     "set_cell": N_("Another value"),
@@ -96,15 +97,9 @@ def row(request: Request) -> Response:
     )
 
 
-def looking_at(request: Request, entry: DataEntry, patience: float | None = None) -> Looking:
+def looking_at(request: Request, entry: DataEntry, patience: float | None = None) -> PendingLook:
     """The look at the data with their changes made. Raises: TunewrightError for settings that do not fit."""
-    return lookouts(request).at(api.load(named=data_store.settings(entry.id)), patience)
-
-
-def lookouts(request: Request) -> Lookouts:
-    """The looks of this server."""
-    found: Lookouts = request.app.state.studio.lookouts
-    return found
+    return studio_of(request).looks.at(api.load(named=data_store.settings(entry.id)), patience)
 
 
 def filters(given: Mapping[str, Any]) -> dict[str, str]:

@@ -12,11 +12,13 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.config.tasks import TASKS
+from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
 from tunewright.security import jail
 from tunewright.studio import data_store, rendering, uploads
 from tunewright.studio.data_store import DataEntry
 from tunewright.studio.pages import data
+from tunewright.studio.state import studio_of
 
 MOST_SENT = 1000  # files that are taken in to be counted
 
@@ -156,8 +158,8 @@ def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.R
     """The page after other changes were made. Raises: DataError E265 to E267, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
     fixed: dict[str, Any] = {"data.map": planned.mapping} if planned.mapping else {}
-    if data_store.fixes_rows(fixes):
-        original = data.lookouts(request).at(api.load(named=data_store.original_settings(planned)), patience=None)
+    if changes_rows(fixes):
+        original = studio_of(request).looks.at(api.load(named=data_store.original_settings(planned)), patience=None)
         fixed |= api.fix_rows(original.result(), fixes).settings
     return _changed(request, form, planned.changed(fixed=fixed))
 

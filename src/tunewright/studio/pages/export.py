@@ -1,7 +1,7 @@
 """Export: the adapter's files, the run in other engines' formats, as a script, served; each with size and time before."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,10 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.errors import TunewrightError
-from tunewright.rundir.background_work import BackgroundWork
-from tunewright.studio import rendering
+from tunewright.studio import rendering, work_view
 from tunewright.studio.pages import run_rows
 
 HUB = "hub"  # needs a key of the Hub, which this process does not have: a command to paste
-SHOWN = 5
 
 
 def show(request: Request) -> Response:
@@ -63,42 +61,8 @@ def _merged_bytes(run: api.TrainedRun) -> int | None:
 
 
 def _work_values(run: api.TrainedRun) -> dict[str, Any]:
-    return {"run": run, "name": run.name, "works": shown_works(run), "work_place": f"/runs/{run.name}/export"}
-
-
-def shown_works(run: api.TrainedRun | None = None) -> list[dict[str, Any]]:
-    """The last work of a run, or the last downloads: what page and stream show of it."""
-    return [_shown(work) for work in api.works(run)[:SHOWN]]
-
-
-def _shown(work: BackgroundWork) -> dict[str, Any]:
-    record = work.record()
-    return {
-        "id": work.id,
-        "record": record,
-        "state": work.state,
-        "proof": api.proof_lines(record.proof) if record.proof else None,
-        "failure": api.proof_failure(record.proof) if record.proof else None,
-        "use": api.usage(work) if work.state == "done" else "",
-    }
-
-
-def work_stream(works: Callable[[Request], Mapping[str, Any]], request: Request) -> Response:
-    """The work of a page whenever it changes, until none of it runs."""
-
-    def look() -> tuple[str, str]:
-        values = works(request)
-        text = rendering.html("work.html.j2", request, **values)
-        return (text if is_running(values["works"]) else ""), text
-
-    response: Response = request.app.state.studio.live.stream(look)
-    return response
-
-
-def is_running(works: object) -> bool:
-    """Whether any of the shown work runs."""
-    assert isinstance(works, Sequence)
-    return any(work["state"] == "running" for work in works)
+    place = rendering.run_address(run.name, "/export")
+    return {"run": run, "name": run.name, "works": work_view.shown_works(run), "work_place": place}
 
 
 def _works(request: Request) -> Mapping[str, Any]:
@@ -125,22 +89,14 @@ def begin(request: Request, form: FormData) -> Response:
 def stop(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/export/stop`: end work of this run; nothing half done stays."""
     run = run_rows.run_named(request.path_params["name"])
-    stop_listed(api.works(run), rendering.text_of(form, "work"))
+    work_view.stop(api.works(run), rendering.text_of(form, "work"))
     return _changed(request, run)
-
-
-def stop_listed(works: Sequence[BackgroundWork], work_id: str) -> None:
-    """End one of these. Raises: HTTPException 404 for the id of another."""
-    work = next((work for work in works if work.id == work_id), None)
-    if work is None:
-        raise HTTPException(404)
-    api.stop_work(work)
 
 
 def _changed(request: Request, run: api.TrainedRun) -> Response:
     if rendering.is_partial(request):
         return rendering.page("work_frame.html.j2", request, **_work_values(run))
-    return rendering.see(request, f"/runs/{rendering.quoted(run.name)}/export")
+    return rendering.see(request, rendering.run_address(run.name, "/export"))
 
 
 def download(request: Request) -> Response:
@@ -166,7 +122,7 @@ ROUTES = [
     Route("/runs/{name}/export", show),
     Route("/runs/{name}/export", rendering.posted(rendering.telling(begin)), methods=["POST"]),
     Route("/runs/{name}/export/stop", rendering.posted(rendering.telling(stop)), methods=["POST"]),
-    Route("/runs/{name}/export/stream", partial(work_stream, _works)),
+    Route("/runs/{name}/export/stream", partial(work_view.stream, _works)),
     Route("/runs/{name}/files/{file:path}", download),
     Route("/runs/{name}/card", card),
 ]

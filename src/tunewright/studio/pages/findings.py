@@ -14,6 +14,7 @@ from tunewright.rundir.finding import Finding, Remedy
 from tunewright.studio import rendering
 from tunewright.studio.pages import runs
 from tunewright.studio.pages.run_rows import run_named
+from tunewright.studio.state import studio_of
 
 
 def values(run: api.TrainedRun, found: Sequence[Finding]) -> dict[str, Any]:
@@ -36,12 +37,12 @@ def apply(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/apply`: a remedy, named by the code of its finding and its number there, in a new run or in this one."""
     run = run_named(request.path_params["name"])
     remedy = _remedy(run, rendering.text_of(form, "code"), rendering.text_of(form, "remedy"))
-    with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if not is_first:
             return rendering.see(request, "/")
         if rendering.text_of(form, "how") == "continue":
             api.apply_remedy(run, remedy, "continue")
-            return rendering.see(request, f"/runs/{rendering.quoted(run.name)}")
+            return rendering.see(request, rendering.run_address(run.name))
         return runs.begin(request, api.remedied(run, remedy))
 
 

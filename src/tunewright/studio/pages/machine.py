@@ -11,9 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tunewright import api
-from tunewright.studio import rendering
+from tunewright.studio import rendering, work_view
 from tunewright.studio.pages import run_rows
-from tunewright.studio.pages.export import shown_works, stop_listed, work_stream
 
 PLACE = "/machine"
 
@@ -34,7 +33,7 @@ def show(request: Request) -> Response:
 
 
 def _works(_request: Request) -> Mapping[str, Any]:
-    return {"works": shown_works(), "work_place": PLACE}
+    return {"works": work_view.shown_works(), "work_place": PLACE}
 
 
 def fetch(request: Request, form: FormData) -> Response:
@@ -48,7 +47,7 @@ def fetch(request: Request, form: FormData) -> Response:
 
 def stop(request: Request, form: FormData) -> Response:
     """`POST /machine/stop`: end a download."""
-    stop_listed(api.works(), rendering.text_of(form, "work"))
+    work_view.stop(api.works(), rendering.text_of(form, "work"))
     return _changed(request)
 
 
@@ -89,7 +88,7 @@ def explain(request: Request) -> Response:
 
 ROUTES = [
     Route(PLACE, show),
-    Route(f"{PLACE}/stream", partial(work_stream, _works)),
+    Route(f"{PLACE}/stream", partial(work_view.stream, _works)),
     Route(f"{PLACE}/fetch", rendering.posted(rendering.telling(fetch)), methods=["POST"]),
     Route(f"{PLACE}/stop", rendering.posted(rendering.telling(stop)), methods=["POST"]),
     Route(f"{PLACE}/remove", rendering.posted(remove_model), methods=["POST"]),

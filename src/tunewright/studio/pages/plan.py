@@ -19,7 +19,8 @@ from tunewright.planning.run_plan import Alternative, Plan
 from tunewright.report import formatting
 from tunewright.studio import data_choices, plan_form, rendering
 from tunewright.studio.pages import runs
-from tunewright.studio.plan_form import Asked
+from tunewright.studio.plan_form import PlanForm
+from tunewright.studio.state import studio_of
 
 RANK = "peft.r"  # or what the method calls it
 # The few settings that matter to most runs, in the order of the page.
@@ -115,7 +116,7 @@ def start(request: Request, form: FormData) -> Response:
     asked = plan_form.read(form.multi_items())
     is_sure = rendering.text_of(form, "sure").strip().casefold() == _(SURE).casefold()
     try:
-        with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+        with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
             if not is_first:
                 return rendering.see(request, "/")
             waits = rendering.text_of(form, "waits") == "yes"
@@ -133,7 +134,7 @@ def fetch(request: Request, form: FormData) -> Response:
     return rendering.see(request, asked.address())
 
 
-def _page(request: Request, asked: Asked, refused: Sequence[Problem] = ()) -> dict[str, Any]:
+def _page(request: Request, asked: PlanForm, refused: Sequence[Problem] = ()) -> dict[str, Any]:
     """What the whole page shows; `refused` is why a start did not come about."""
     values = _values(request, asked, with_alternatives=True, refused=refused)
     return {
@@ -150,7 +151,7 @@ def _page(request: Request, asked: Asked, refused: Sequence[Problem] = ()) -> di
 
 def _values(
     request: Request,
-    asked: Asked,
+    asked: PlanForm,
     *,
     was: Mapping[str, float] | None = None,
     with_alternatives: bool = False,
@@ -198,23 +199,22 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
     return [problem for several in told.values() for problem in several[:MOST_OF_A_CODE]]
 
 
-def _planned(request: Request, loaded: LoadedConfig, asked: Asked, *, with_alternatives: bool) -> Plan:
-    planner: api.Planner = request.app.state.studio.planner
-    return planner.plan(loaded, device=asked.device or None, with_alternatives=with_alternatives)
+def _planned(request: Request, loaded: LoadedConfig, asked: PlanForm, *, with_alternatives: bool) -> Plan:
+    return studio_of(request).planner.plan(loaded, device=asked.device or None, with_alternatives=with_alternatives)
 
 
-def _missing(asked: Asked) -> api.ModelCard | None:
+def _missing(asked: PlanForm) -> api.BuiltinModelStatus | None:
     """The built-in model that has to be downloaded before anything can be planned: what that takes."""
     model = api.builtin_models().get(asked.model_name)
     return None if model is None or model.is_here else model
 
 
-def _few(asked: Asked) -> list[str]:
+def _few(asked: PlanForm) -> list[str]:
     return [api.rank_path(asked.method) if path == RANK else path for path in FEW]
 
 
 def _settings(
-    asked: Asked, plan: Plan | None, loaded: LoadedConfig | None, problems: Mapping[str, Sequence[Problem]]
+    asked: PlanForm, plan: Plan | None, loaded: LoadedConfig | None, problems: Mapping[str, Sequence[Problem]]
 ) -> list[Setting]:
     """Every setting of the form, and those that were passed on or mistyped, which have no description."""
     labels = dict(zip(_few(asked), FEW.values(), strict=True))

@@ -12,20 +12,20 @@ from tunewright import api
 from tunewright.errors import Problem, TrainingError
 from tunewright.rundir import file_names
 from tunewright.rundir.events import AlertEvent
-from tunewright.rundir.run_dir import ENDED, LIVE, WAITING
+from tunewright.rundir.run_dir import ENDED, LIVE, RESUMABLE, WAITING
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
 from tunewright.studio.pages import findings, run_rows
+from tunewright.studio.state import studio_of
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
-GOES_ON = ("stopped", "failed", "lost")
 
 
 def show(request: Request) -> Response:
     """`/runs/{name}`: the same page while it runs and afterwards."""
     run = run_rows.run_named(request.path_params["name"])
-    live = request.app.state.studio.live
+    live = studio_of(request).live
     try:
         watch = live.watch(run)
         values = _values(watch)
@@ -59,12 +59,12 @@ def _values(watch: Watch) -> dict[str, Any]:
         "state": state,
         "is_live": state in LIVE,
         "is_waiting": state == WAITING,
-        "goes_on": state in GOES_ON,
+        "goes_on": state in RESUMABLE,
         "plan": plan,
         "view": watch.view,
         "phases": _rail(watch.view.phase, clock.ended, has_ended=state not in LIVE),
         "seconds": clock.seconds,
-        "promised": plan.time.seconds if plan.time else None,
+        "planned_seconds": plan.time.seconds if plan.time else None,
         "alerts": _alerts(watch),
         "notes": list(watch.history.notes.last),
         "problems": api.problems(run.dir) if state not in LIVE else [],
@@ -89,7 +89,7 @@ def _alerts(watch: Watch) -> list[Problem]:
 def stream(request: Request) -> Response:
     """`/runs/{name}/stream`: the state of a run whenever it changes; ends with the run."""
     run = run_rows.run_named(request.path_params["name"])
-    live = request.app.state.studio.live
+    live = studio_of(request).live
 
     def look() -> tuple[str, str]:
         watch = live.watch(run)
@@ -99,14 +99,13 @@ def stream(request: Request) -> Response:
         is_over = not values["is_live"] and not values["is_waiting"]
         return ("" if is_over else f"{position} {values['state']}"), text
 
-    response: Response = live.stream(look)
-    return response
+    return live.stream(look)
 
 
 def curve(request: Request) -> Response:
     """`/runs/{name}/curve`: the curves so far as JSON."""
     run = run_rows.run_named(request.path_params["name"])
-    watch = request.app.state.studio.live.watch(run)
+    watch = studio_of(request).live.watch(run)
     record = api.account(run.dir, watch.history)
     return JSONResponse({**api.curves(record), "state": record.state, "promised_steps": record.plan.num_steps})
 
@@ -115,8 +114,7 @@ def log(request: Request) -> Response:
     """`/runs/{name}/log`: the last lines of the log that hold `q`; the whole file with `download`."""
     run = run_rows.run_named(request.path_params["name"])
     if request.query_params.get("download"):
-        name = f"{run.name}.{file_names.LOG}"
-        headers = {"content-disposition": f"attachment; filename*=UTF-8''{rendering.quoted(name)}"}
+        headers = rendering.attachment(f"{run.name}.{file_names.LOG}")
         return PlainTextResponse("\n".join(api.log_lines(run)), headers=headers)
     word = request.query_params.get("q", "")
     return rendering.page("log.html.j2", request, name=run.name, log=_log(run, word))
@@ -131,24 +129,23 @@ def stop(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/stop`: save and end, with `now` end at once; what waits leaves the queue."""
     run = run_rows.run_named(request.path_params["name"])
     run.stop(now=rendering.text_of(form, "now") == "yes")
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, rendering.run_address(run.name))
 
 
 def resume(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/resume`: go on from the last checkpoint."""
     run = run_rows.run_named(request.path_params["name"])
-    with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if is_first:
             api.resume(str(run.path))
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, rendering.run_address(run.name))
 
 
 def report(request: Request) -> Response:
     """`/runs/{name}/report`: the report as the file that it is, to be kept."""
     run = run_rows.run_named(request.path_params["name"])
     text = api.report_text(run)
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{rendering.quoted(run.name)}.html"}
-    return Response(text, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(text, media_type="text/html; charset=utf-8", headers=rendering.attachment(f"{run.name}.html"))
 
 
 ROUTES = [

@@ -9,6 +9,7 @@ from tunewright import api
 from tunewright.errors import TrainingError, error
 from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
+from tunewright.rundir import atomic_io, run_dir
 from tunewright.rundir.run_overview import RunOverview
 
 
@@ -79,8 +80,8 @@ def choices(shown: Sequence[RunRow]) -> dict[str, list[str]]:
 
 def _row(run: api.TrainedRun) -> RunRow:
     """A row; of a run that is not changed any more what was read before is used again."""
-    marks = tuple(_mark(run.path / name) for name in ("run.json", "events.jsonl", "plan.json"))
-    overview, plan, seconds = _read(run.path, run.state, marks)
+    stamps = tuple(atomic_io.stamp(run.dir.file(name)) for name in run_dir.MARKS)
+    overview, plan, seconds = _read(run.path, run.state, stamps)
     info, result = overview.info, overview.result
     return RunRow(
         name=run.name,
@@ -98,18 +99,10 @@ def _row(run: api.TrainedRun) -> RunRow:
     )
 
 
-def _mark(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
-
-
 @lru_cache(maxsize=1000)
-def _read(path: Path, state: str, marks: tuple[tuple[int, int], ...]) -> tuple[RunOverview, Plan | None, float | None]:
+def _read(path: Path, state: str, stamps: tuple[tuple[int, int], ...]) -> tuple[RunOverview, Plan | None, float | None]:
     """Overview, plan and seconds of a run whose state and files are these."""
-    run = next(run for run in every() if run.path == path)
+    run = api.open_exactly(str(path))
     overview = api.overview(run)
     try:
         return overview, run.plan, run.dir.seconds()

@@ -15,6 +15,7 @@ from tunewright.i18n import N_
 from tunewright.rundir.run_dir import LIVE
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
+from tunewright.studio.state import studio_of
 
 DEMO_MODEL = "smollm2"
 FILTERS = {"state": N_("State"), "task": N_("Task"), "model": N_("Model"), "data": N_("Data")}
@@ -46,14 +47,13 @@ def _demo_model() -> dict[str, object]:
 
 def stream(request: Request) -> Response:
     """`/stream`: the runs of now and the queue, whenever something of it changes."""
-    live = request.app.state.studio.live
+    live = studio_of(request).live
 
     def look() -> tuple[str, str]:
         text = rendering.html("now.html.j2", request, now=_now(request))
         return text, text
 
-    response: Response = live.stream(look)
-    return response
+    return live.stream(look)
 
 
 def _now(request: Request) -> dict[str, object]:
@@ -63,7 +63,7 @@ def _now(request: Request) -> dict[str, object]:
     running = []
     for path, run in sorted(live.items()):
         try:
-            watch = request.app.state.studio.live.watch(run)
+            watch = studio_of(request).live.watch(run)
         except TrainingError:
             continue  # damaged: the list says so
         is_here = path in {one.path for one in here}
@@ -74,7 +74,7 @@ def _now(request: Request) -> dict[str, object]:
 
 def start_demo(request: Request, form: FormData) -> Response:
     """`POST /demo`: the generated task, at once or, where something runs, as soon as it has ended."""
-    with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
+    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if not is_first:
             return rendering.see(request, "/")
         api.fetch(DEMO_MODEL)
@@ -89,9 +89,9 @@ def begin(request: Request, loaded: LoadedConfig, *, force: bool = False, waits:
     plan = api.plan(loaded)
     if waits or api.queue().running:
         run, place = api.enqueue(loaded, plan, force=force)
-        return rendering.see(request, f"/runs/{run.name}?place={place}")
+        return rendering.see(request, rendering.run_address(run.name, f"?place={place}"))
     started = api.TrainedRun(api.begin(loaded, plan, force=force))
-    return rendering.see(request, f"/runs/{started.name}")
+    return rendering.see(request, rendering.run_address(started.name))
 
 
 def change_queue(verb: str, request: Request, form: FormData) -> Response:

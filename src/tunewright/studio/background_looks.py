@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from tunewright import api
 from tunewright.config.load_config import LoadedConfig
-from tunewright.errors import TunewrightError, error
+from tunewright.errors import TunewrightError, error, unexpected
 
 logger = logging.getLogger(__name__)
 MOST_SECONDS = 900
-PATIENCE_SECONDS = 1.5  # that a page waits before it shows a bar and the first rows
 
 
 class _StoppedError(Exception):
@@ -19,7 +18,7 @@ class _StoppedError(Exception):
 
 
 @dataclass
-class Looking:
+class PendingLook:
     """A look under way, and its end: a look, or what is wrong. It is the reporter of its own work."""
 
     done: int = 0
@@ -50,42 +49,42 @@ class Looking:
         return self.look
 
 
-class Lookouts:
+class BackgroundLooks:
     """The looks of a server."""
 
     def __init__(self) -> None:
         self._held = api.DataLooks()
-        self._under_way: dict[str, Looking] = {}
+        self._under_way: dict[str, PendingLook] = {}
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
 
-    def at(self, loaded: LoadedConfig, patience: float | None = PATIENCE_SECONDS) -> Looking:
+    def at(self, loaded: LoadedConfig, patience: float | None) -> PendingLook:
         """The look at the data of a config, begun where it is neither held nor under way, after so many seconds at most.
 
         With None it has ended.
         """
         key = loaded.run.model_dump_json()
         with self._lock:
-            looking = self._under_way.get(key)
-            if looking is None:
-                looking = self._under_way[key] = Looking()
-                threading.Thread(target=self._look, args=(key, loaded, looking), daemon=True).start()
-        looking.ended.wait(patience)
-        return looking
+            pending = self._under_way.get(key)
+            if pending is None:
+                pending = self._under_way[key] = PendingLook()
+                threading.Thread(target=self._look, args=(key, loaded, pending), daemon=True).start()
+        pending.ended.wait(patience)
+        return pending
 
-    def _look(self, key: str, loaded: LoadedConfig, looking: Looking) -> None:
+    def _look(self, key: str, loaded: LoadedConfig, pending: PendingLook) -> None:
         try:
             with self._one_at_a_time:
-                looking.progress(0, 0)
-                looking.look = api.look_at_rows(loaded, held=self._held, reporter=looking)
-                looking.look.page()  # what all pages need is made once
+                pending.progress(0, 0)
+                pending.look = api.look_at_rows(loaded, held=self._held, reporter=pending)
+                pending.look.page()  # what all pages need is made once
         except TunewrightError as fault:
-            looking.fault = fault
+            pending.fault = fault
         except _StoppedError:
-            looking.is_stopped = True
+            pending.is_stopped = True
         except Exception as fault:
             logger.exception("a look failed")
-            looking.fault = error("E802", reason=f"{type(fault).__name__}: {fault}")
+            pending.fault = unexpected(fault)
         finally:
             with self._lock:
                 del self._under_way[key]
-            looking.ended.set()
+            pending.ended.set()
