@@ -131,7 +131,7 @@ def stop(request: Request, form: FormData) -> Response:
     """`POST /runs/{name}/stop`: save and end, with `now` end at once; what waits leaves the queue."""
     run = run_rows.run_named(request.path_params["name"])
     run.stop(now=rendering.text_of(form, "now") == "yes")
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, f"/runs/{rendering.quoted(run.name)}")
 
 
 def resume(request: Request, form: FormData) -> Response:
@@ -140,7 +140,7 @@ def resume(request: Request, form: FormData) -> Response:
     with request.app.state.studio.starting(rendering.text_of(form, "form_id")) as is_first:
         if is_first:
             api.resume(str(run.path))
-    return rendering.see(request, f"/runs/{run.name}")
+    return rendering.see(request, f"/runs/{rendering.quoted(run.name)}")
 
 
 def report(request: Request) -> Response:

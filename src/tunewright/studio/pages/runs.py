@@ -89,9 +89,9 @@ def begin(request: Request, loaded: LoadedConfig, *, force: bool = False, waits:
     plan = api.plan(loaded)
     if waits or api.queue().running:
         run, place = api.enqueue(loaded, plan, force=force)
-        return rendering.see(request, f"/runs/{run.name}?place={place}")
+        return rendering.see(request, f"/runs/{rendering.quoted(run.name)}?place={place}")
     started = api.TrainedRun(api.begin(loaded, plan, force=force))
-    return rendering.see(request, f"/runs/{started.name}")
+    return rendering.see(request, f"/runs/{rendering.quoted(started.name)}")
 
 
 def change_queue(verb: str, request: Request, form: FormData) -> Response:
