@@ -18,6 +18,7 @@ from tests.unit.cli.conftest import built_in as built_in
 from tests.unit.cli.conftest import model as model
 from tests.unit.cli.conftest import rows as rows
 from tunewright import api
+from tunewright.api.waiting_runs import QueueState
 from tunewright.errors import Problem, error
 from tunewright.launch import planner
 from tunewright.rundir.finding import CONFIDENCES, SEVERITIES, Finding
@@ -178,3 +179,34 @@ def test_settings_that_are_tried_at_once_look_at_the_rows_once(
     with ThreadPoolExecutor(4) as threads:
         plans = list(threads.map(lambda _: one.plan(loaded), range(4)))
     assert len(looks) == 1 and len({plan.memory.peak_bytes for plan in plans}) == 1
+
+
+def test_a_run_that_begins_while_it_is_moved_is_no_failure(
+    browser: TestClient, finished: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = api.TrainedRun(finished)
+    queues = [QueueState([], [run], is_paused=False, has_runner=True)]
+    monkeypatch.setattr(
+        "tunewright.api.queue",
+        lambda: queues.pop() if queues else QueueState([], [], is_paused=False, has_runner=True),
+    )
+    answer = browser.post("/queue/down", data={"run": str(run.path)}, headers=HTMX)
+    assert answer.status_code == 409 and "E116" in answer.text
+
+
+def test_a_folder_of_somebody_else_hides_no_sweep(
+    browser: TestClient, finished: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = finished.path.parent
+    (runs / "private").mkdir()
+    shutil.copytree(finished.path, runs / "sweep" / "one")
+    listed = api.runs
+
+    def refused(root: Path) -> list[api.TrainedRun]:
+        if root.name == "private":
+            raise error("E521", path=str(root), quoted=str(root), reason="Permission denied")
+        return listed(root)
+
+    monkeypatch.setattr("tunewright.api.runs", refused)
+    answer = browser.get("/compare")
+    assert answer.status_code == 200 and "in=sweep" in answer.text

@@ -31,8 +31,16 @@ def groups() -> dict[str, list[api.TrainedRun]]:
     """The runs of sweeps and of grids, by the folder that these have beside the runs."""
     folders = sorted(path for path in Path("runs").iterdir() if path.is_dir()) if Path("runs").is_dir() else []
     alone = {run.path.name for run in every()}
-    held = {folder.name: api.runs(folder) for folder in folders if folder.name not in alone}
+    held = {folder.name: _held_by(folder) for folder in folders if folder.name not in alone}
     return {name: runs for name, runs in held.items() if runs and _is_text(name)}
+
+
+def _held_by(folder: Path) -> list[api.TrainedRun]:
+    """The runs of a folder; none of one that is not ours to read."""
+    try:
+        return api.runs(folder)
+    except TrainingError:
+        return []
 
 
 def _is_text(name: str) -> bool:
