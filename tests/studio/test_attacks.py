@@ -1,6 +1,7 @@
 """What no browser of a friend sends, and what a folder from elsewhere may hold: refused or shown, never a failed page."""
 
 import asyncio
+import json
 import os
 import shutil
 import time
@@ -21,6 +22,7 @@ from tunewright import api
 from tunewright.api.waiting_runs import QueueState
 from tunewright.errors import Problem, error
 from tunewright.launch import planner
+from tunewright.rundir import file_names
 from tunewright.rundir.finding import CONFIDENCES, SEVERITIES, Finding
 from tunewright.rundir.run_dir import RunDir
 from tunewright.studio import live as live_module
@@ -210,3 +212,13 @@ def test_a_folder_of_somebody_else_hides_no_sweep(
     monkeypatch.setattr("tunewright.api.runs", refused)
     answer = browser.get("/compare")
     assert answer.status_code == 200 and "in=sweep" in answer.text
+
+
+def test_a_plan_with_numbers_that_are_none_is_damaged(browser: TestClient, finished: RunDir) -> None:
+    plan = finished.file(file_names.PLAN)
+    known = json.loads(plan.read_text())
+    known["time"]["parts"]["prepare"] = 1e300
+    plan.write_text(json.dumps(known).replace("1e+300", "1e999"))
+    for address in ("", "/report", "/export"):
+        answer = browser.get(f"/runs/{finished.name}{address}")
+        assert answer.status_code < 500 and "E525" in answer.text, address
