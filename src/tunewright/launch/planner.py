@@ -1,5 +1,6 @@
 """Plans of one config after another, as somebody tries settings: what was seen of model and rows is held and used again."""
 
+import threading
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,11 +39,13 @@ class Planner:
 
     The model is looked at for another name, revision or chat template; the rows for any other setting of `data`, another task,
     another seed of their order, other virtual tokens in front of them, and after a change of their files. All else, such as
-    method, rank or batch, is planned on the facts that are held. Free memory and disk are read each time.
+    method, rank or batch, is planned on the facts that are held. Free memory and disk are read each time. Of several threads
+    one looks and measures at a time, and the others have what it found.
     """
 
     _held: dict[Hashable, _Seen | tuple[Problem, ...]] = field(default_factory=dict, init=False, repr=False)
     _measured: set[tuple[int, BlockShape]] = field(default_factory=set, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @system_faults()
     def plan(
@@ -61,12 +64,13 @@ class Planner:
         """
         check_output(loaded.run)
         run = placed(loaded.run)
-        seen = self._look(run, reporter)
-        run = patch(run, seen.settled)
-        at = (run.run.device_index, block_of(seen.model))
-        if device is None and at not in self._measured:
-            measure(run, seen.model, reporter)
-            self._measured.add(at)
+        with self._lock:
+            seen = self._look(run, reporter)
+            run = patch(run, seen.settled)
+            at = (run.run.device_index, block_of(seen.model))
+            if device is None and at not in self._measured:
+                measure(run, seen.model, reporter)
+                self._measured.add(at)
         facts = InspectedFacts(machine=machine_of(run, seen.model), model=seen.model, data=seen.data)
         return plan_on(run, facts, loaded.origins, seen.choices, device=device, with_alternatives=with_alternatives)
 
@@ -79,7 +83,7 @@ class Planner:
         seen = self._held.pop(key, None) or _inspected(run, reporter)
         self._held[key] = seen
         for oldest in list(self._held)[:-MOST_HELD]:
-            self._held.pop(oldest, None)  # another thread may have been here
+            del self._held[oldest]
         if isinstance(seen, _Seen):
             return seen
         raise DataError(seen)

@@ -341,7 +341,9 @@ def _created(run: RunDir) -> float:
     try:
         return run.info().created
     except TrainingError:
-        return run.path.stat().st_mtime
+        with suppress(FileNotFoundError):  # removed since it was listed
+            return run.path.stat().st_mtime
+        return 0.0
 
 
 def open_run(word: str) -> RunDir:

@@ -54,13 +54,19 @@ class DataEntry(FrozenModel):
 
 def add(train: str, name: str, **values: object) -> DataEntry:
     """Data at a path; the same path has the same id, and keeps its changes. Raises: TrainingError E517."""
-    number = hashlib.sha256(train.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    number = _number(train)
     path = _path(number)
     entry = _read(path) if path.is_file() else None
     if entry is None or entry.train != train:
         entry = DataEntry.model_validate({"id": number, "name": name, "train": train, **values})
         _write(entry)
     return entry
+
+
+def is_held(train: str) -> bool:
+    """Whether data at a path have an id already."""
+    known = _read(_path(_number(train)))
+    return known is not None and known.train == train
 
 
 def entry(number: str) -> DataEntry:
@@ -97,6 +103,10 @@ def settings(number: str) -> dict[str, object]:
     """
     found = entry(number)
     return {**original_settings(found), **found.fixed}
+
+
+def _number(train: str) -> str:
+    return hashlib.sha256(train.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _path(number: str) -> Path:

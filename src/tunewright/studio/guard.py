@@ -8,7 +8,6 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -21,6 +20,7 @@ from tunewright.i18n import _
 CODE = "code"  # the parameter of the printed address
 CODE_SECONDS = 3600
 MAX_BODY = 2**20
+MOST_DIGITS = 18  # of a length: Python refuses to read very long numbers
 COOKIE_SECONDS = 400 * 24 * 3600
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -60,12 +60,12 @@ class Keys:
     def new_code(self) -> str:
         """A code for one visit within the hour."""
         nonce = f"{time.time():.3f}.{secrets.token_hex(8)}"
-        return f"{nonce}.{self._signed(nonce)}"
+        return f"{nonce}.{self._signed(f'code {nonce}')}"
 
     def takes(self, code: str) -> bool:
         """Whether a code is ours, young and new; it is used up then."""
         nonce, _dot, signature = code.rpartition(".")
-        if not _same(signature, self._signed(nonce)) or nonce in self._used:
+        if not _same(signature, self._signed(f"code {nonce}")) or nonce in self._used:
             return False
         made = float(nonce.split(".", 2)[0])
         if not self.begun - 1 <= made + 1 or not time.time() - made < CODE_SECONDS:
@@ -74,12 +74,12 @@ class Keys:
         return True
 
     def knows(self, cookie_header: str) -> bool:
-        """Whether a request brings the cookie."""
-        try:
-            cookies = SimpleCookie(cookie_header)
-        except CookieError:
-            return False
-        return self.cookie_name in cookies and _same(cookies[self.cookie_name].value, self.cookie)
+        """Whether a request brings the cookie.
+
+        Browsers send along what other servers of this host have set, under any name and not always as cookies are written.
+        """
+        pairs = (pair.strip().partition("=") for pair in cookie_header.split(";"))
+        return any(name == self.cookie_name and _same(value, self.cookie) for name, _equals, value in pairs)
 
     def _signed(self, text: str) -> str:
         return hmac.new(self.secret, f"{self.port} {text}".encode(), sha256).hexdigest()
@@ -156,7 +156,7 @@ def _post_refusal(headers: Headers, limit: int) -> Response | None:
     ):
         return _refused(403, _("Only pages of this server may change something."))
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > limit:
+    if not length.isdecimal() or len(length) > MOST_DIGITS or int(length) > limit:
         return _refused(413, _("This is larger than {size} MiB.").format(size=limit // 2**20))
     return None
 

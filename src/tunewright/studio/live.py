@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from tunewright import api
+from tunewright.errors import TunewrightError
 from tunewright.rundir.event_log import Tail
 from tunewright.rundir.run_history import RunHistory
 from tunewright.rundir.run_progress import ProgressView
@@ -72,26 +73,31 @@ class Live:
         """What `look` gives, a state and its HTML, whenever the state is another one, until the state is empty.
 
         Where too many streams are open already it is sent once, and the page asks again soon, as after any stream that ended.
+        What was removed or damaged meanwhile ends the stream: the page says so when it is asked for anew.
         """
-        frames = self._once(look) if self._streams >= MOST_STREAMS else self._frames(look)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._frames(look), media_type="text/event-stream", headers=headers)
 
     async def _once(self, look: Callable[[], tuple[str, str]]) -> AsyncIterator[str]:
-        state, text = await run_in_threadpool(look)
-        yield f"retry: {AGAIN_MS}\n" + message(text)
+        state, text = await _looked(look)
+        yield f"retry: {AGAIN_MS}\n" + (message(text) if text else "\n")
         if not state:
             yield message("end", event="end")
 
     async def _frames(self, look: Callable[[], tuple[str, str]]) -> AsyncIterator[str]:
+        if self._streams >= MOST_STREAMS:  # counted when they are read: many may have been asked for at once
+            async for frame in self._once(look):
+                yield frame
+            return
         self._streams += 1
         last, silent = None, 0.0
         try:
             while not self.is_ending():
-                state, text = await run_in_threadpool(look)
+                state, text = await _looked(look)
                 if state != last:
                     last, silent = state, 0.0
-                    yield message(text)
+                    if text:
+                        yield message(text)
                     if not state:
                         yield message("end", event="end")
                         return
@@ -102,6 +108,13 @@ class Live:
                 silent += LOOK_SECONDS
         finally:
             self._streams -= 1
+
+
+async def _looked(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    try:
+        return await run_in_threadpool(look)
+    except (TunewrightError, OSError):
+        return "", ""
 
 
 def message(text: str, event: str = "") -> str:

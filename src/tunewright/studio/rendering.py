@@ -1,12 +1,14 @@
 """From a request to a page: templates, languages, fragments for htmx, and forms that change something."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import URL, FormData
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -18,6 +20,22 @@ from tunewright.studio.language import LANGUAGES
 
 HERE = Path(__file__).parent
 MOST_FIELDS = 2000
+MOST_DIGITS = 9
+
+
+class _RowNumber(Convertor[int]):
+    """A part of an address: starlette's `int` fails at numbers that Python refuses to read."""
+
+    regex = f"[0-9]{{1,{MOST_DIGITS}}}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("row", _RowNumber())
 
 
 def html(template: str, request: Request, **values: Any) -> str:
@@ -35,10 +53,13 @@ def html(template: str, request: Request, **values: Any) -> str:
 
 def _here(request: Request) -> str:
     """The address to come back to: of a page that answers a form, the page that the form was on."""
-    shown = request.url
+    path, query = request.url.path, request.url.query
     if request.method == "POST":
-        shown = URL(request.headers.get("referer") or "/")
-    return shown.path + (f"?{shown.query}" if shown.query else "")
+        path = query = ""
+        with suppress(ValueError):  # what is no address
+            shown = urlsplit(request.headers.get("referer", ""))
+            path, query = shown.path, shown.query
+    return (path or "/") + (f"?{query}" if query else "")
 
 
 def page(template: str, request: Request, *, status: int = 200, **values: Any) -> Response:
@@ -52,7 +73,7 @@ def is_partial(request: Request) -> bool:
 
 
 def see(request: Request, address: str) -> Response:
-    """Send the reader elsewhere after something was changed."""
+    """Send the reader elsewhere after something was changed; names in the address are `quoted`."""
     if is_partial(request):
         return Response(status_code=200, headers={"hx-redirect": address})
     return RedirectResponse(address, 303)
@@ -107,3 +128,8 @@ def text_of(form: FormData, name: str) -> str:
     """A field of a form that is a text; empty where it is missing or a file."""
     value = form.get(name, "")
     return value if isinstance(value, str) else ""
+
+
+def number_in(text: str) -> int | None:
+    """The whole number that was typed; None for anything else, and for one that is too long to mean anything here."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None

@@ -47,7 +47,8 @@ def store(files: Sequence[UploadFile]) -> tuple[str, str]:
             with (staged / own).open("rb") as opened:
                 digest.update(own.encode() + b"\0" + hashlib.file_digest(opened, "sha256").digest())
         target = folder / digest.hexdigest()[:16]
-        atomic_io.publish_folder(staged, target)
+        if not target.exists():  # the same files may be read by a run
+            atomic_io.publish_folder(staged, target)
     is_one = len(names) == 1
     return str(target / names[0] if is_one else target), names[0] if is_one else f"{names[0]} + {len(names) - 1}"
 

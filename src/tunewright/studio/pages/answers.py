@@ -25,7 +25,7 @@ def show(request: Request) -> Response:
     """`/runs/{name}/answers`: fifty rows, with filters in the address."""
     run, wanted = run_rows.run_named(request.path_params["name"]), _wanted(request.query_params)
     try:
-        shown = api.answer_page(run.dir, wanted, _number(request.query_params.get("page", "")))
+        shown = api.answer_page(run.dir, wanted, rendering.number_in(request.query_params.get("page", "")) or 1)
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
     return rendering.page(
@@ -75,11 +75,6 @@ def _wanted(query: QueryParams) -> api.AnswerFilter:
     return api.AnswerFilter(**{name: query.get(name, "") for name in FILTERS})
 
 
-def _number(text: str) -> int:
-    """The number of a page; the first where there is none."""
-    return int(text) if text.isdecimal() and len(text) < 10 else 1
-
-
 def _address(name: str, wanted: api.AnswerFilter, end: str = "", **changes: str | int) -> str:
     """The page, or with `end` a file, with these filters and some of them changed; a new filter begins at the first page."""
     values = {key: value for key, value in {**vars(wanted), **changes}.items() if value}
@@ -100,7 +95,7 @@ def _ask_address(run: api.TrainedRun, prompt: str) -> str:
 
 ROUTES = [
     Route("/runs/{name}/answers", show),
-    Route("/runs/{name}/answers/{row:int}", show_row),
+    Route("/runs/{name}/answers/{row:row}", show_row),
     Route("/runs/{name}/answers.csv", partial(download, "csv")),
     Route("/runs/{name}/answers.jsonl", partial(download, "jsonl")),
 ]

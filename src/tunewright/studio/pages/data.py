@@ -211,9 +211,8 @@ def _cut(text: str) -> tuple[str, int]:
 
 def _found_values(request: Request, entry: DataEntry, found: api.DataLook, chosen: dict[str, str]) -> dict[str, Any]:
     summary, loaded = found.check.validated.summary, found.check.validated.loaded
-    wanted = request.query_params.get("max_length", "")
-    max_length = int(wanted) if wanted.isdecimal() and 0 < len(wanted) < 8 and int(wanted) else None
-    number = int(chosen["page"]) if chosen["page"].isdecimal() and len(chosen["page"]) < 8 else 1
+    max_length = rendering.number_in(request.query_params.get("max_length", "")) or None
+    number = rendering.number_in(chosen["page"]) or 1
     page = found.page(chosen["kind"], chosen["q"], number)
     changed = {change.row for change in api.changes_in(_first_path(entry.fixed.get("data.train")))}
     has_files = len({row.file for row in found.rows}) > 1
@@ -317,5 +316,5 @@ ROUTES = [
     Route("/data/{id}/look", look),
     Route("/data/{id}/rows", rows),
     Route("/data/{id}/lengths", lengths),
-    Route("/data/{id}/rows/{number:int}", row),
+    Route("/data/{id}/rows/{number:row}", row),
 ]

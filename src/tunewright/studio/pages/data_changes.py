@@ -30,7 +30,8 @@ def upload(request: Request, form: FormData) -> Response:
     try:
         return _added(request, path, name)
     except TunewrightError:
-        uploads.drop(path)
+        if not data_store.is_held(path):  # what was brought before may be in use
+            uploads.drop(path)
         raise
 
 
@@ -73,8 +74,9 @@ def settings(request: Request, form: FormData) -> Response:
         values["model"] = _model(model)
     if (task := rendering.text_of(form, "task")) in ("auto", *TASKS):
         values["task"] = task
-    if (length := rendering.text_of(form, "max_length")) == "auto" or (length.isdecimal() and len(length) < 8):
-        values["max_length"] = None if length == "auto" else int(length) or None
+    length = rendering.text_of(form, "max_length")
+    if length == "auto" or rendering.number_in(length) is not None:
+        values["max_length"] = rendering.number_in(length) or None
     return _changed(request, form, entry.changed(**values))
 
 
@@ -123,8 +125,7 @@ def _asked(form: FormData, found: api.DataLook) -> list[api.RowFix]:
         numbers = tuple(found.original(row) for row in rows)
         code = next((row.code for row in rows), "") if change == "leave_out" else "W211"
         return [api.LeaveOut.model_validate({"change": change, "rows": numbers, "code": code})] if numbers else []
-    text = rendering.text_of(form, "row")
-    number = int(text) if text.isdecimal() and len(text) < 19 else 0
+    number = rendering.number_in(rendering.text_of(form, "row")) or 0
     row = found.row(number)
     values: dict[str, Any] = {"row": number, "code": row.code}
     column, value = rendering.text_of(form, "column"), rendering.text_of(form, "value").replace("\r\n", "\n")
@@ -139,8 +140,8 @@ def _asked(form: FormData, found: api.DataLook) -> list[api.RowFix]:
                 before = cells.get(column) if not isinstance(cells, str) else None
                 return [api.SetCell(**values, column=column, value=api.typed_cell(value, before, number))]
             case "cut":
-                length = rendering.text_of(form, "characters")
-                return [api.Cut(**values, column=column, characters=int(length) if length.isdecimal() else 0)]
+                length = rendering.number_in(rendering.text_of(form, "characters")) or 0
+                return [api.Cut(**values, column=column, characters=length)]
     except ValidationError as fault:
         raise error("E267", row=number, reason=str(fault.errors()[0]["msg"])) from fault
     raise data.unknown_change(change)

@@ -48,9 +48,10 @@ def apply(request: Request, form: FormData) -> Response:
 
 def _remedy(run: api.TrainedRun, code: str, number: str) -> Remedy:
     """Raises: ConfigError E111 for a finding that the run does not have, as after it went on."""
+    place = rendering.number_in(number)
     for finding in api.diagnose(run.dir).findings:
-        if finding.code == code and number.isdecimal() and int(number) < len(finding.remedies):
-            return finding.remedies[int(number)]
+        if finding.code == code and place is not None and place < len(finding.remedies):
+            return finding.remedies[place]
     raise error("E111", word=code or "-")
 
 

@@ -10,6 +10,7 @@ from tunewright.errors import TrainingError, error
 from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
 from tunewright.rundir import atomic_io, run_dir
+from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_overview import RunOverview
 
 
@@ -22,16 +23,30 @@ def run_named(name: str) -> api.TrainedRun:
 
 
 def every() -> list[api.TrainedRun]:
-    """The runs of the folder that the studio was started in, oldest first."""
-    return api.runs(Path("runs")) if Path("runs").is_dir() else []
+    """The runs of the folder that the studio was started in, oldest first, without those whose name no address can hold."""
+    found = api.runs(Path("runs")) if Path("runs").is_dir() else []
+    return [run for run in found if _is_text(run.name)]
 
 
 def groups() -> dict[str, list[api.TrainedRun]]:
     """The runs of sweeps and of grids, by the folder that these have beside the runs."""
     folders = sorted(path for path in Path("runs").iterdir() if path.is_dir()) if Path("runs").is_dir() else []
     alone = {run.path.name for run in every()}
-    held = {folder.name: api.runs(folder) for folder in folders if folder.name not in alone}
-    return {name: runs for name, runs in held.items() if runs}
+    held = {folder.name: _held_by(folder) for folder in folders if folder.name not in alone}
+    return {name: runs for name, runs in held.items() if runs and _is_text(name)}
+
+
+def _held_by(folder: Path) -> list[api.TrainedRun]:
+    """The runs of a folder; none of one that is not ours to read."""
+    try:
+        return api.runs(folder)
+    except TrainingError:
+        return []
+
+
+def _is_text(name: str) -> bool:
+    """Whether a folder's name is UTF-8: names that came out of old archives may be any bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ class RunRow:
 
 def rows(filters: Mapping[str, str]) -> list[RunRow]:
     """The runs that pass `state`, `task`, `model`, `data` (equal) and `q` (words), the newest first."""
-    found = [_row(run) for run in reversed(every())]
+    found = [row for run in reversed(every()) if (row := _row(run))]
     words = filters.get("q", "").lower().split()
     return [
         row
@@ -78,15 +93,18 @@ def choices(shown: Sequence[RunRow]) -> dict[str, list[str]]:
     return {key: sorted({_keys(row)[key] for row in shown} - {""}) for key in ("state", "task", "model", "data")}
 
 
-def _row(run: api.TrainedRun) -> RunRow:
-    """A row; of a run that is not changed any more what was read before is used again."""
+def _row(run: api.TrainedRun) -> RunRow | None:
+    """A row; of a run that is not changed any more what was read before is used again. None for one that was just removed."""
     stamps = tuple(atomic_io.stamp(run.dir.file(name)) for name in run_dir.MARKS)
-    overview, plan, seconds = _read(run.path, run.state, stamps)
+    overview, plan, seconds = _read(run.dir, run.state, stamps)
     info, result = overview.info, overview.result
+    changed, _size = atomic_io.stamp(run.path)
+    if not changed:
+        return None
     return RunRow(
         name=run.name,
         state=overview.state,
-        created=info.created if info else run.path.stat().st_mtime,
+        created=info.created if info else changed / 1e9,
         title=info.name if info else "",
         task=plan.run.task if plan else "",
         model=formatting.file_name(plan.facts.model.name) if plan else "",
@@ -100,9 +118,11 @@ def _row(run: api.TrainedRun) -> RunRow:
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, state: str, stamps: tuple[tuple[int, int], ...]) -> tuple[RunOverview, Plan | None, float | None]:
+def _read(
+    folder: RunDir, state: str, stamps: tuple[tuple[int, int], ...]
+) -> tuple[RunOverview, Plan | None, float | None]:
     """Overview, plan and seconds of a run whose state and files are these."""
-    run = api.open_exactly(str(path))
+    run = api.TrainedRun(folder)
     overview = api.overview(run)
     try:
         return overview, run.plan, run.dir.seconds()

@@ -102,12 +102,12 @@ def change_queue(verb: str, request: Request, form: FormData) -> Response:
         api.start_queue()
     else:
         wanted = rendering.text_of(form, "run")
-        run = next((one for one in api.queue().waiting if str(one.path) == wanted), None)
+        waiting = enumerate(api.queue().waiting, start=1)
+        place, run = next(((place, one) for place, one in waiting if str(one.path) == wanted), (0, None))
         if run and verb == "cancel":
             api.cancel_in_queue(run)
         elif run:
-            places = [one.path for one in api.queue().waiting]
-            api.move_in_queue(run, max(1, places.index(run.path) + 1 + (-1 if verb == "up" else 1)))
+            api.move_in_queue(run, max(1, place + (-1 if verb == "up" else 1)))
     if rendering.is_partial(request):
         return rendering.page("now.html.j2", request, now=_now(request))
     return rendering.see(request, "/")
