@@ -222,3 +222,11 @@ def test_a_plan_with_numbers_that_are_none_is_damaged(browser: TestClient, finis
     for address in ("", "/report", "/export"):
         answer = browser.get(f"/runs/{finished.name}{address}")
         assert answer.status_code < 500 and "E525" in answer.text, address
+
+
+def test_a_model_without_parameters_has_a_page(browser: TestClient, finished: RunDir) -> None:
+    plan = finished.file(file_names.PLAN)
+    known = json.loads(plan.read_text())
+    known["facts"]["model"]["num_parameters"] = 0
+    plan.write_text(json.dumps(known))
+    assert browser.get(f"/runs/{finished.name}").status_code == 200

@@ -189,7 +189,7 @@ def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict
 
 def _is_cast(model: ModelInfo, kind: ComputeMode) -> bool:
     """Whether the checkpoint stores its values in another format than the run; files hold a few values more or less."""
-    return abs(model.weight_bytes / (model.num_parameters * PRECISION_BYTES[kind.precision]) - 1) > 0.1
+    return abs(model.weight_bytes / (max(1, model.num_parameters) * PRECISION_BYTES[kind.precision]) - 1) > 0.1
 
 
 def train_parts(

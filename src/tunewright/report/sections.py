@@ -100,7 +100,7 @@ def _line(score: ScoreChange, side: Side, name: str, value: float) -> str:
 def costs(record: RunRecord) -> list[tuple[str, str]]:
     result, model = record.result, record.plan.facts.model
     trained = result.trainable_parameters or record.plan.trainable_parameters
-    share = formatting.percent(trained / model.num_parameters)
+    share = formatting.percent(trained / max(1, model.num_parameters))
     return [
         (_("Time"), formatting.duration(sum(record.seconds.values()))),
         (_("Peak memory"), formatting.size(record.peak_bytes)),

@@ -118,7 +118,7 @@ def _print(planned: "Plan", channel: Channel, cost: float | None, *, is_whole: b
 
     run = planned.run
     plan_summary.facts(planned, channel)
-    share = planned.trainable_parameters / planned.facts.model.num_parameters
+    share = planned.trainable_parameters / max(1, planned.facts.model.num_parameters)
     method = (
         formatting.method(run)
         + " · "
