@@ -1,5 +1,6 @@
 """The server as a process: bound to this machine alone, one for a folder, ended without a trace."""
 
+import os
 import re
 import signal
 import subprocess
@@ -94,6 +95,18 @@ def test_a_second_one_in_the_folder_leads_to_the_first(server: subprocess.Popen[
     second = STARTED.search(again.stdout)
     assert second is not None and second[1] == first[1] and second[0] != first[0]
     assert visit(second[0])[0] == 200
+
+
+def test_beside_a_damaged_record_a_second_one_serves_as_well(server: subprocess.Popen[str], folder: Path) -> None:
+    address_of(server)
+    (record,) = (Path(os.environ["TUNEWRIGHT_HOME"]) / "studio").glob("*.json")
+    record.write_text("{")
+    second = begin(folder)
+    try:
+        assert visit(address_of(second)[0])[0] == 200
+    finally:
+        second.kill()
+        second.wait()
 
 
 def test_a_killed_one_is_followed_by_another(server: subprocess.Popen[str], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 
 from tunewright.security import home
 
@@ -12,12 +13,13 @@ def secret() -> bytes:
     """The secret of this user, made when it is first needed and readable by nobody else."""
     path = home() / "studio" / "secret"
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+    if not path.exists():
+        made = path.with_name(f".secret-{secrets.token_hex(8)}")
+        with os.fdopen(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):  # of two that start at once the first one's counts
+            path.hardlink_to(made)
+        made.unlink()
     known = path.read_bytes()
     if len(known) != SECRET_BYTES:  # cut off by a full disk
         path.unlink()

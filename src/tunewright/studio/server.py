@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ PORT = 8686
 MORE_PORTS = 20  # that are tried where the usual one is taken
 BACKLOG = 128
 GRACE_SECONDS = 2
+LOOKS, LOOK_SECONDS = 10, 0.1
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,25 @@ def only_one() -> Iterator[Callable[[int], None] | int]:
     try:
         lock.acquire(timeout=0.2)
     except Timeout:
-        yield int(json.loads(record.read_text())["port"])
+        if port := _port_in(record):
+            yield port
+        else:  # damaged: this one serves as well, on a port of its own
+            yield lambda port: atomic_io.write_json(record, {"port": port, "folder": str(Path.cwd())})
         return
     try:
         yield lambda port: atomic_io.write_json(record, {"port": port, "folder": str(Path.cwd())})
     finally:
         record.unlink(missing_ok=True)
         lock.release()
+
+
+def _port_in(record: Path) -> int | None:
+    """The port that a server wrote down; None where it is not there or damaged."""
+    for _look in range(LOOKS):  # it is written a moment after the lock is taken
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return int(json.loads(record.read_text())["port"])
+        time.sleep(LOOK_SECONDS)
+    return None
 
 
 def serve(opened: socket.socket, build: Callable[[Callable[[], bool]], ASGIApp]) -> None:
