@@ -34,7 +34,7 @@ demo: $(STAMP)
 # A file to a core, on one thread. What kills processes comes by itself: what it waits for must not stand behind other work.
 test: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile tests/faults
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/unit
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile tests/contract tests/fuzz tests/matrix tests/security tests/shapes tests/studio tests/unit
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 tests/device
 
 # Methods x tasks where a tensor that is left on the CPU ends the run.
@@ -62,7 +62,7 @@ test-deploy: $(STAMP)
 
 # No training and no model: the tests to run all the time.
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not processes" tests/contract tests/unit
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not processes" tests/contract tests/studio tests/unit
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
