@@ -81,11 +81,16 @@ class BackgroundWork:
 
     @property
     def state(self) -> WorkState:
-        """Its state; `lost` if its process is gone without a word. Raises: TrainingError E525."""
+        """Its state; of a process that is gone without a word `stopped` if it was asked to end, else `lost`.
+
+        Raises: TrainingError E525.
+        """
         record = self.record()
         if record.state == "running" and not run_lock.is_held(self.folder):
             again = self.record().state  # its process may have written its end between the two looks
-            return "lost" if again == "running" else again
+            if again == "running":
+                return "stopped" if self.is_asked_to_stop() else "lost"
+            return again
         return record.state
 
     def update(self, **changes: Any) -> None:
