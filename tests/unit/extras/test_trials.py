@@ -180,7 +180,16 @@ KILLS = [
 ]
 
 
-@pytest.mark.parametrize(("where", "name", "when"), KILLS, ids=[f"{when} {name}" for _where, name, when in KILLS])
+# The moments after which something is written for the first time; those beside them go to `make test-slow`.
+TELLING = ("before share", "after _suggest", "before create", "after create", "after report", "after tell")
+
+
+def _kill(where: Any, name: str, when: str) -> Any:
+    moment = f"{when} {name}"
+    return pytest.param(where, name, when, id=moment, marks=[] if moment in TELLING else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("where", "name", "when"), [_kill(*kill) for kill in KILLS])
 def test_a_kill_at_any_point_loses_nothing(
     tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch, where: Any, name: str, when: str
 ) -> None:
