@@ -133,22 +133,22 @@ class DataLook:
 
     def page(self, kind: str = "", words: str = "", page: int = 1) -> RowsPage:
         """Fifty rows, those of a kind that hold these words; a page that is not there is the one next to it."""
-        found = list(matching(self.rows, self.written, kind, words))
-        pages = max(1, -(-len(found) // PAGE_ROWS))
+        matches = list(matching(self.rows, self.written, kind, words))
+        pages = max(1, -(-len(matches) // PAGE_ROWS))
         page = min(max(1, page), pages)
-        shown = tuple(map(self.shown, found[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]))
-        return RowsPage(shown, len(found), page, pages)
+        shown = tuple(map(self.shown, matches[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]))
+        return RowsPage(shown, len(matches), page, pages)
 
     def row(self, number: int) -> LookedRow:
         """The row with this number in the original data. Raises: DataError E265 where there is none."""
-        found = next((row for row in self.rows if self.original(row) == number), None)
-        if found is None:
+        matches = next((row for row in self.rows if self.original(row) == number), None)
+        if matches is None:
             raise error("E265", row=number, count=1, rows=self.check.validated.summary.rows)
-        return found
+        return matches
 
     def shown(self, row: LookedRow) -> ShownRow:
         """One row for a page."""
-        texts = tuple(tuple(self.check.pieces(one)) for one in row.tokens)
+        texts = tuple(tuple(self.check.pieces(encoded_row)) for encoded_row in row.tokens)
         return ShownRow(row, self.original(row), texts, "" if texts else self.written.get(row.number, ""))
 
     def cells(self, number: int) -> Row | str:
@@ -179,12 +179,12 @@ class DataLooks:
             if key in self._looks:
                 self._looks.move_to_end(key)
                 return self._looks[key]
-        made = look()
+        new_look = look()
         with self._lock:
-            self._looks[key] = made
+            self._looks[key] = new_look
             while len(self._looks) > self._most:
                 self._looks.popitem(last=False)
-        return made
+        return new_look
 
 
 @system_faults()

@@ -142,12 +142,12 @@ def _labels(kind: AnswerKind, reference: str) -> frozenset[str]:
     """What a row can be found by: its labels, the types of its entities, its tags; texts and numbers have none."""
     if kind in ("text", "number"):
         return frozenset()
-    found = parts(kind, reference)
+    matches = parts(kind, reference)
     if kind == "entities":
-        found = [part.partition(":")[0] for part in found]
+        matches = [part.partition(":")[0] for part in matches]
     elif kind == "tags":
-        found = [part.rpartition("/")[2] for part in found]
-    return frozenset(found)
+        matches = [part.rpartition("/")[2] for part in matches]
+    return frozenset(matches)
 
 
 def _tests(answers: Answers, wanted: AnswerFilter) -> dict[str, Callable[[SamplePair], bool]]:
@@ -174,13 +174,13 @@ def _found(answers: Answers, wanted: AnswerFilter, without: str = "") -> list[Sa
 
 def find(answers: Answers, wanted: AnswerFilter) -> list[SamplePair]:
     """The wanted rows in their order; rows without losses come last where losses order them."""
-    found = _found(answers, wanted)
+    matches = _found(answers, wanted)
     if wanted.order == "far":
-        return sorted(found, key=lambda pair: (pair.is_tuned_right, pair.closeness))
+        return sorted(matches, key=lambda pair: (pair.is_tuned_right, pair.closeness))
     if wanted.order in ("fell", "rose") and answers.losses:
         sign = 1 if wanted.order == "fell" else -1
-        return sorted(found, key=lambda pair: sign * _change(answers, pair, at_end=sign * math.inf))
-    return found
+        return sorted(matches, key=lambda pair: sign * _change(answers, pair, at_end=sign * math.inf))
+    return matches
 
 
 def _change(answers: Answers, pair: SamplePair, at_end: float) -> float:
@@ -192,14 +192,14 @@ def _change(answers: Answers, pair: SamplePair, at_end: float) -> float:
 
 def page(answers: Answers, wanted: AnswerFilter, number: int = 1) -> AnswerPage:
     """One page of the wanted rows, the nearest there is to `number`."""
-    found = find(answers, wanted)
-    num_pages = max(1, -(-len(found) // PAGE_ROWS))
+    matches = find(answers, wanted)
+    num_pages = max(1, -(-len(matches) // PAGE_ROWS))
     number = min(max(1, number), num_pages)
     return AnswerPage(
-        pairs=found[(number - 1) * PAGE_ROWS : number * PAGE_ROWS],
+        pairs=matches[(number - 1) * PAGE_ROWS : number * PAGE_ROWS],
         number=number,
         num_pages=num_pages,
-        num_found=len(found),
+        num_found=len(matches),
         num_rows=len(answers.pairs),
         is_marked=answers.is_marked,
         is_short=answers.is_short,

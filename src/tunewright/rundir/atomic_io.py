@@ -47,10 +47,10 @@ def refusal(folder: Path) -> OSError | None:
 def stamp(path: Path) -> tuple[int, int]:
     """When a file was last changed, in nanoseconds, and its bytes, to see later whether it is the same; zeros for none."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def _make(folder: Path) -> None:

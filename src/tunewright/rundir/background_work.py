@@ -123,12 +123,12 @@ def find(work_id: str) -> BackgroundWork | None:
 
 def listed() -> list[BackgroundWork]:
     """All that is kept, the newest first; what cannot be read is passed over, as its result lies elsewhere."""
-    found = []
+    dated_work = []
     for folder in root().iterdir() if root().is_dir() else ():
         work = find(folder.name)
         with suppress(TrainingError):
-            found += [(work.record().created, work)] if work else []
-    return [work for _created, work in sorted(found, key=lambda pair: pair[0], reverse=True)]
+            dated_work += [(work.record().created, work)] if work else []
+    return [work for _created, work in sorted(dated_work, key=lambda pair: pair[0], reverse=True)]
 
 
 def running() -> list[BackgroundWork]:

@@ -71,17 +71,17 @@ def is_held(train: str) -> bool:
 
 def entry(number: str) -> DataEntry:
     """The data with this id. Raises: HTTPException 404 for an id that was never given."""
-    found = _read(_path(number)) if _ID.fullmatch(number) else None
-    if found is None:
+    stored_entry = _read(_path(number)) if _ID.fullmatch(number) else None
+    if stored_entry is None:
         raise HTTPException(404)
-    return found
+    return stored_entry
 
 
 def every() -> list[DataEntry]:
     """All data, those that were changed last first."""
     folder = _path("").parent
     paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [found for path in paths if (found := _read(path))]
+    return [stored_entry for path in paths if (stored_entry := _read(path))]
 
 
 def original_settings(data: DataEntry) -> dict[str, object]:
@@ -101,8 +101,8 @@ def settings(number: str) -> dict[str, object]:
 
     Raises: HTTPException 404.
     """
-    found = entry(number)
-    return {**original_settings(found), **found.fixed}
+    stored_entry = entry(number)
+    return {**original_settings(stored_entry), **stored_entry.fixed}
 
 
 def _number(train: str) -> str:

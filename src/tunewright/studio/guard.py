@@ -67,8 +67,8 @@ class Keys:
         nonce, _dot, signature = code.rpartition(".")
         if not _same(signature, self._signed(f"code {nonce}")) or nonce in self._used:
             return False
-        made = float(nonce.split(".", 2)[0])
-        if not self.begun - 1 <= made + 1 or not time.time() - made < CODE_SECONDS:
+        issued_at = float(nonce.split(".", 2)[0])
+        if not self.begun - 1 <= issued_at + 1 or not time.time() - issued_at < CODE_SECONDS:
             return False
         self._used.add(nonce)
         return True

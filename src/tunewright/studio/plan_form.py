@@ -100,13 +100,13 @@ def read(fields: Iterable[tuple[str, object]]) -> PlanForm:
     texts = {name: value.strip()[:MOST_CHARACTERS] for name, value in fields if isinstance(value, str)}
     run = texts.get("run", "")
     data = "" if run else texts.get("data") or next(iter(data_choices.choices()))
-    asked = PlanForm(data, run, _base(data, run), texts.get("model", ""), texts.get("device", ""))
+    plan_form = PlanForm(data, run, _base(data, run), texts.get("model", ""), texts.get("device", ""))
     if texts.get("typed") == "yes":
-        typed = {name: text for name, text in texts.items() if text and asked.is_typed(name)}
-        asked = replace(asked, typed=typed).without_other_methods()
+        typed = {name: text for name, text in texts.items() if text and plan_form.is_typed(name)}
+        plan_form = replace(plan_form, typed=typed).without_other_methods()
     else:
-        asked = asked.prefilled()
-    return asked.with_flags(texts["take"]) if texts.get("take") else asked
+        plan_form = plan_form.prefilled()
+    return plan_form.with_flags(texts["take"]) if texts.get("take") else plan_form
 
 
 def _base(data: str, run: str) -> dict[str, object]:

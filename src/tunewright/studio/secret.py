@@ -14,12 +14,12 @@ def secret() -> bytes:
     path = home() / "studio" / "secret"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        made = path.with_name(f".secret-{secrets.token_hex(8)}")
-        with os.fdopen(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        staged = path.with_name(f".secret-{secrets.token_hex(8)}")
+        with os.fdopen(os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
         with suppress(FileExistsError):  # of two that start at once the first one's counts
-            path.hardlink_to(made)
-        made.unlink()
+            path.hardlink_to(staged)
+        staged.unlink()
     known = path.read_bytes()
     if len(known) != SECRET_BYTES:  # cut off by a full disk
         path.unlink()

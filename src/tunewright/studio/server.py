@@ -44,12 +44,12 @@ def listener(port: int | None) -> socket.socket:
     """A socket on this port, or on the first free one from the usual one on. Raises: ExportError E642."""
     wanted = [port] if port is not None else range(PORT, PORT + MORE_PORTS)
     refusal: OSError | None = None
-    for one in wanted:
+    for candidate in wanted:
         # Where a socket does not name TCP asyncio leaves Nagle's waiting on: 40 ms for each answer on a kept connection.
         opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also while old connections end
         try:
-            opened.bind((HOST, one))
+            opened.bind((HOST, candidate))
             opened.listen(BACKLOG)
         except OSError as fault:
             opened.close()

@@ -69,7 +69,7 @@ def _clean(name: str) -> str:
 def _free(name: str, taken: Sequence[str]) -> str:
     path = Path(name)
     return next(
-        one
-        for one in (name, *(f"{path.stem}-{place}{path.suffix}" for place in range(2, MAX_FILES + 2)))
-        if one not in taken
+        candidate
+        for candidate in (name, *(f"{path.stem}-{place}{path.suffix}" for place in range(2, MAX_FILES + 2)))
+        if candidate not in taken
     )

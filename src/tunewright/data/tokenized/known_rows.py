@@ -32,25 +32,25 @@ class KnownRows:
         for chunk in chunks_of(examples):
             digests = [_content(example) for example in chunk]
             known = {
-                example.number: found
+                example.number: known_row
                 for example, digest in zip(chunk, digests, strict=True)
-                if (found := rows.get(digest)) and _is_whole(found, rules.max_length)
+                if (known_row := rows.get(digest)) and _is_whole(known_row, rules.max_length)
             }
             fresh = [example for example in chunk if example.number not in known]
             encoded = encode_chunk(fresh, rules, None if known else store) if fresh else EncodedChunk(chunk, [], [])
-            made = {number: list(own) for number, own in groupby(encoded.rows, lambda row: row.number)}
+            new_rows = {number: list(own) for number, own in groupby(encoded.rows, lambda row: row.number)}
             for example, digest in zip(chunk, digests, strict=True):
-                if (own := made.get(example.number)) and _is_whole(own, rules.max_length):
+                if (own := new_rows.get(example.number)) and _is_whole(own, rules.max_length):
                     rows[digest] = own
-            yield EncodedChunk(chunk, list(_in_order(chunk, known, made)), encoded.problems)
+            yield EncodedChunk(chunk, list(_in_order(chunk, known, new_rows)), encoded.problems)
 
 
 def _in_order(
-    chunk: Iterable[Example], known: dict[int, list[TokenizedExample]], made: dict[int, list[TokenizedExample]]
+    chunk: Iterable[Example], known: dict[int, list[TokenizedExample]], new_rows: dict[int, list[TokenizedExample]]
 ) -> Iterator[TokenizedExample]:
     for example in chunk:
         own = known.get(example.number)
-        yield from (replace(row, number=example.number) for row in own) if own else made.get(example.number, ())
+        yield from (replace(row, number=example.number) for row in own) if own else new_rows.get(example.number, ())
 
 
 def _is_whole(rows: list[TokenizedExample], max_length: int | None) -> bool:

@@ -120,10 +120,10 @@ def look_values(
         looking = looking_at(request, entry, PAGE_SECONDS if patience is None else patience)
         if not looking.ended.is_set():
             return {**values, "looking": looking, "first": _first_rows(entry)}
-        found = looking.result()
+        data_look = looking.result()
     except TunewrightError as fault:
         return {**values, "problems": list(fault.problems), **_columns_as_read(entry)}
-    return {**values, **_found_values(request, entry, found, chosen)}
+    return {**values, **_found_values(request, entry, data_look, chosen)}
 
 
 def command(entry: DataEntry) -> str:
@@ -193,8 +193,8 @@ def _first_path(train: object) -> str:
 
 def _first_rows(entry: DataEntry) -> list[dict[str, str]]:
     """The first rows as they are written, by column, each cell cut."""
-    found = api.first_rows(api.load(named=data_store.settings(entry.id)))
-    return [{name: _cut(as_text(value))[0] for name, value in row.value.items()} for row in found]
+    data_look = api.first_rows(api.load(named=data_store.settings(entry.id)))
+    return [{name: _cut(as_text(value))[0] for name, value in row.value.items()} for row in data_look]
 
 
 def as_text(value: object) -> str:
@@ -209,15 +209,17 @@ def _cut(text: str) -> tuple[str, int]:
     return text[:SHOWN_CHARACTERS], max(0, len(text) - SHOWN_CHARACTERS)
 
 
-def _found_values(request: Request, entry: DataEntry, found: api.DataLook, chosen: dict[str, str]) -> dict[str, Any]:
-    summary, loaded = found.check.validated.summary, found.check.validated.loaded
+def _found_values(
+    request: Request, entry: DataEntry, data_look: api.DataLook, chosen: dict[str, str]
+) -> dict[str, Any]:
+    summary, loaded = data_look.check.validated.summary, data_look.check.validated.loaded
     max_length = rendering.number_in(request.query_params.get("max_length", "")) or None
     number = rendering.number_in(chosen["page"]) or 1
-    page = found.page(chosen["kind"], chosen["q"], number)
+    page = data_look.page(chosen["kind"], chosen["q"], number)
     changed = {change.row for change in api.changes_in(_first_path(entry.fixed.get("data.train")))}
-    has_files = len({row.file for row in found.rows}) > 1
+    has_files = len({row.file for row in data_look.rows}) > 1
     return {
-        "account": api.data_account(found, max_length),
+        "account": api.data_account(data_look, max_length),
         "limit": max_length or summary.max_length,
         "account_limit": summary.max_length,
         "uses": USES,
@@ -227,17 +229,19 @@ def _found_values(request: Request, entry: DataEntry, found: api.DataLook, chose
         "mapped": dict(loaded.format.columns),
         "columns": sorted({*loaded.format.columns.values(), *loaded.format.unused}),
         "task": summary.task,
-        "told": [problem for problem in (*found.check.stopping, *found.check.warnings) if not problem.where.line],
-        "is_stopped": bool(found.check.stopping),
-        "kinds": _kinds(found),
-        "in_memory": len(found.rows),
+        "told": [
+            problem for problem in (*data_look.check.stopping, *data_look.check.warnings) if not problem.where.line
+        ],
+        "is_stopped": bool(data_look.check.stopping),
+        "kinds": _kinds(data_look),
+        "in_memory": len(data_look.rows),
         "page": page,
         "rows": [_row(shown, changed, has_files) for shown in page.rows],
         "kind_label": _(formatting.KINDS[chosen["kind"]][0]) if chosen["kind"] in formatting.KINDS else "",
     }
 
 
-def _kinds(found: api.DataLook) -> list[dict[str, Any]]:
+def _kinds(data_look: api.DataLook) -> list[dict[str, Any]]:
     return [
         {
             "name": kind,
@@ -247,7 +251,7 @@ def _kinds(found: api.DataLook) -> list[dict[str, Any]]:
             "is_broken": kind in BROKEN,
             "can_be_left_out": kind in LEAVABLE,
         }
-        for kind, count in found.counts.items()
+        for kind, count in data_look.counts.items()
     ]
 
 
@@ -285,16 +289,16 @@ def _row(shown: Any, changed: set[int], has_files: bool) -> dict[str, Any]:
 
 def row_values(request: Request, entry: DataEntry, number: int) -> dict[str, Any]:
     """The cells of a row as they are typed. Raises: DataError E265, and what is wrong with the data."""
-    found = looking_at(request, entry).result()
-    looked = found.row(number)
-    cells = found.cells(number)
+    data_look = looking_at(request, entry).result()
+    looked = data_look.row(number)
+    cells = data_look.cells(number)
     values: dict[str, Any] = {"number": number, "line": looked.line, "problems": looked.problems, "code": looked.code}
     if isinstance(cells, str):
         return {**values, "cells": None, "written": cells}
     names = dict.fromkeys(
-        (*cells, *(name for name in found.check.validated.loaded.format.columns.values() if "." not in name))
+        (*cells, *(name for name in data_look.check.validated.loaded.format.columns.values() if "." not in name))
     )
-    roles = {column: role for role, column in found.check.validated.loaded.format.columns.items()}
+    roles = {column: role for role, column in data_look.check.validated.loaded.format.columns.items()}
     shown = []
     for name in names:
         text = as_text(cells.get(name))

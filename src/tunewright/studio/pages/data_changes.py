@@ -113,20 +113,20 @@ def map_columns(request: Request, form: FormData) -> Response:
 def fix(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/fix`: one change of one row, or of all rows of a kind. Raises: DataError E265 to E267."""
     entry = data_store.entry(request.path_params["id"])
-    found = data.looking_at(request, entry).result()
-    return _fixed(request, form, entry, [*entry.row_fixes, *_asked(form, found)])
+    data_look = data.looking_at(request, entry).result()
+    return _fixed(request, form, entry, [*entry.row_fixes, *_asked(form, data_look)])
 
 
-def _asked(form: FormData, found: api.DataLook) -> list[api.RowFix]:
+def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
     """The change that a form asks for; rows have the numbers of the original."""
     change, kind = rendering.text_of(form, "change"), rendering.text_of(form, "kind_of_rows")
     if change in ("leave_out", "keep_first") and kind:
-        rows = found.of_kind("duplicate" if change == "keep_first" else kind)
-        numbers = tuple(found.original(row) for row in rows)
+        rows = data_look.of_kind("duplicate" if change == "keep_first" else kind)
+        numbers = tuple(data_look.original(row) for row in rows)
         code = next((row.code for row in rows), "") if change == "leave_out" else "W211"
         return [api.LeaveOut.model_validate({"change": change, "rows": numbers, "code": code})] if numbers else []
     number = rendering.number_in(rendering.text_of(form, "row")) or 0
-    row = found.row(number)
+    row = data_look.row(number)
     values: dict[str, Any] = {"row": number, "code": row.code}
     column, value = rendering.text_of(form, "column"), rendering.text_of(form, "value").replace("\r\n", "\n")
     try:
@@ -136,7 +136,7 @@ def _asked(form: FormData, found: api.DataLook) -> list[api.RowFix]:
             case "set_row":
                 return [api.SetRow(**values, text=value)]
             case "set_cell":
-                cells = found.cells(number)
+                cells = data_look.cells(number)
                 before = cells.get(column) if not isinstance(cells, str) else None
                 return [api.SetCell(**values, column=column, value=api.typed_cell(value, before, number))]
             case "cut":

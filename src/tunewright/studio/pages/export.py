@@ -103,19 +103,19 @@ def download(request: Request) -> Response:
     """`/runs/{name}/files/{file}`: one of the files that the page lists, and no other."""
     run = run_rows.run_named(request.path_params["name"])
     wanted = request.path_params["file"]
-    found = next((file for file in api.files_to_give(run) if file.name == wanted), None)
-    if found is None:
+    given_file = next((file for file in api.files_to_give(run) if file.name == wanted), None)
+    if given_file is None:
         raise HTTPException(404)
-    return FileResponse(found.path, media_type="application/octet-stream", filename=found.path.name)
+    return FileResponse(given_file.path, media_type="application/octet-stream", filename=given_file.path.name)
 
 
 def card(request: Request) -> Response:
     """`/runs/{name}/card`: the model card as text."""
     run = run_rows.run_named(request.path_params["name"])
-    found = next((file for file in api.files_to_give(run) if file.name == "adapter/README.md"), None)
-    if found is None:
+    given_file = next((file for file in api.files_to_give(run) if file.name == "adapter/README.md"), None)
+    if given_file is None:
         raise HTTPException(404)
-    return FileResponse(found.path, media_type="text/plain; charset=utf-8")
+    return FileResponse(given_file.path, media_type="text/plain; charset=utf-8")
 
 
 ROUTES = [

@@ -78,16 +78,16 @@ class Figure:
 
 def show(request: Request) -> Response:
     """`/plan`: the settings in the address, and what they bring."""
-    asked = plan_form.read(request.query_params.multi_items())
-    return rendering.page("plan.html.j2", request, **_page(request, asked))
+    planned_form = plan_form.read(request.query_params.multi_items())
+    return rendering.page("plan.html.j2", request, **_page(request, planned_form))
 
 
 def change(request: Request, form: FormData) -> Response:
     """`POST /plan/try`: what the settings bring, as the part of the page; the page itself for a plain form."""
-    asked = plan_form.read(form.multi_items())
+    planned_form = plan_form.read(form.multi_items())
     if not rendering.is_partial(request):
-        return rendering.see(request, asked.address())
-    values = _values(request, asked, was=_figures_in(rendering.text_of(form, "was")))
+        return rendering.see(request, planned_form.address())
+    values = _values(request, planned_form, was=_figures_in(rendering.text_of(form, "was")))
     return rendering.page("plan_result.html.j2", request, **values, is_part=True)
 
 
@@ -101,11 +101,11 @@ def open_page(request: Request, form: FormData) -> Response:
 
 def alternatives(request: Request, form: FormData) -> Response:
     """`POST /plan/alternatives`: the same run with one thing changed, with what each takes."""
-    asked = plan_form.read(form.multi_items())
+    planned_form = plan_form.read(form.multi_items())
     if not rendering.is_partial(request):
-        return rendering.see(request, asked.address())
+        return rendering.see(request, planned_form.address())
     try:
-        plan = _planned(request, asked.load(), asked, with_alternatives=True)
+        plan = _planned(request, planned_form.load(), planned_form, with_alternatives=True)
     except TunewrightError:
         plan = None  # the part above says what is wrong
     return rendering.page("plan_alternatives.html.j2", request, plan=plan, others=_others(plan))
@@ -113,34 +113,34 @@ def alternatives(request: Request, form: FormData) -> Response:
 
 def start(request: Request, form: FormData) -> Response:
     """`POST /plan/start`: start it, or with `waits` put it into the queue; what does not fit only where that was typed."""
-    asked = plan_form.read(form.multi_items())
+    planned_form = plan_form.read(form.multi_items())
     is_sure = rendering.text_of(form, "sure").strip().casefold() == _(SURE).casefold()
     try:
         with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
             if not is_first:
                 return rendering.see(request, "/")
             waits = rendering.text_of(form, "waits") == "yes"
-            return runs.begin(request, asked.load(), force=is_sure, waits=waits)
+            return runs.begin(request, planned_form.load(), force=is_sure, waits=waits)
     except TunewrightError as fault:
-        values = _page(request, asked, fault.problems)
+        values = _page(request, planned_form, fault.problems)
         return rendering.page("plan.html.j2", request, status=409, **values)
 
 
 def fetch(request: Request, form: FormData) -> Response:
     """`POST /plan/fetch`: download the built-in model of the page, as was agreed to."""
-    asked = plan_form.read(form.multi_items())
-    if asked.model_name in api.builtin_models():
-        api.fetch(asked.model_name)
-    return rendering.see(request, asked.address())
+    planned_form = plan_form.read(form.multi_items())
+    if planned_form.model_name in api.builtin_models():
+        api.fetch(planned_form.model_name)
+    return rendering.see(request, planned_form.address())
 
 
-def _page(request: Request, asked: PlanForm, refused: Sequence[Problem] = ()) -> dict[str, Any]:
+def _page(request: Request, planned_form: PlanForm, refused: Sequence[Problem] = ()) -> dict[str, Any]:
     """What the whole page shows; `refused` is why a start did not come about."""
-    values = _values(request, asked, with_alternatives=True, refused=refused)
+    values = _values(request, planned_form, with_alternatives=True, refused=refused)
     return {
         **values,
         "data_choices": data_choices.choices(),
-        "own_model": str(asked.base["model.name"]),
+        "own_model": str(planned_form.base["model.name"]),
         "models": list(api.builtin_models()),
         "devices": DEVICES,
         "others": _others(values["plan"]),
@@ -151,30 +151,30 @@ def _page(request: Request, asked: PlanForm, refused: Sequence[Problem] = ()) ->
 
 def _values(
     request: Request,
-    asked: PlanForm,
+    planned_form: PlanForm,
     *,
     was: Mapping[str, float] | None = None,
     with_alternatives: bool = False,
     refused: Sequence[Problem] = (),
 ) -> dict[str, Any]:
     """What the result shows, and each setting with its reason."""
-    plan, loaded, problems, missing = None, None, list(refused), _missing(asked)
+    plan, loaded, problems, missing = None, None, list(refused), _missing(planned_form)
     try:
-        loaded = asked.load()
+        loaded = planned_form.load()
         if not missing:
-            plan = _planned(request, loaded, asked, with_alternatives=with_alternatives)
+            plan = _planned(request, loaded, planned_form, with_alternatives=with_alternatives)
     except TunewrightError as fault:
         problems += [problem for problem in fault.problems if problem not in problems]
     by_option: dict[str, list[Problem]] = {}
     for problem in problems:
         option = "device" if problem.code == "E124" else api.option_of(problem)
         by_option.setdefault(option, []).append(problem)
-    settings = _settings(asked, plan, loaded, by_option)
-    few = [setting for path in _few(asked) for setting in settings if setting.path == path]
+    settings = _settings(planned_form, plan, loaded, by_option)
+    few = [setting for path in _few(planned_form) for setting in settings if setting.path == path]
     shown = {setting.path for setting in settings} | {"device"}
     figures = _figures(plan) if plan else {}
     return {
-        "asked": asked,
+        "asked": planned_form,
         "plan": plan,
         "missing": missing,
         "few": few,
@@ -182,7 +182,7 @@ def _values(
         "device_problems": by_option.get("device", []),
         "problems": _told([one for option, several in by_option.items() if option not in shown for one in several]),
         "num_problems": len(problems),
-        "take": lambda problem: _take(problem, asked.method),
+        "take": lambda problem: _take(problem, planned_form.method),
         "figures": _shown(figures, was or {}),
         "was": " ".join(str(figures.get(name, "-")) for name in FIGURES),
         "sure": _(SURE),
@@ -199,37 +199,39 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
     return [problem for several in told.values() for problem in several[:MOST_OF_A_CODE]]
 
 
-def _planned(request: Request, loaded: LoadedConfig, asked: PlanForm, *, with_alternatives: bool) -> Plan:
-    return studio_of(request).planner.plan(loaded, device=asked.device or None, with_alternatives=with_alternatives)
+def _planned(request: Request, loaded: LoadedConfig, planned_form: PlanForm, *, with_alternatives: bool) -> Plan:
+    return studio_of(request).planner.plan(
+        loaded, device=planned_form.device or None, with_alternatives=with_alternatives
+    )
 
 
-def _missing(asked: PlanForm) -> api.BuiltinModelStatus | None:
+def _missing(planned_form: PlanForm) -> api.BuiltinModelStatus | None:
     """The built-in model that has to be downloaded before anything can be planned: what that takes."""
-    model = api.builtin_models().get(asked.model_name)
+    model = api.builtin_models().get(planned_form.model_name)
     return None if model is None or model.is_here else model
 
 
-def _few(asked: PlanForm) -> list[str]:
-    return [api.rank_path(asked.method) if path == RANK else path for path in FEW]
+def _few(planned_form: PlanForm) -> list[str]:
+    return [api.rank_path(planned_form.method) if path == RANK else path for path in FEW]
 
 
 def _settings(
-    asked: PlanForm, plan: Plan | None, loaded: LoadedConfig | None, problems: Mapping[str, Sequence[Problem]]
+    planned_form: PlanForm, plan: Plan | None, loaded: LoadedConfig | None, problems: Mapping[str, Sequence[Problem]]
 ) -> list[Setting]:
     """Every setting of the form, and those that were passed on or mistyped, which have no description."""
-    labels = dict(zip(_few(asked), FEW.values(), strict=True))
+    labels = dict(zip(_few(planned_form), FEW.values(), strict=True))
     choices = {choice.path: choice for choice in plan.choices} if plan else {}
-    rows = {row.path: row for row in api.option_rows(asked.method) if asked.is_typed(row.path)}
+    rows = {row.path: row for row in api.option_rows(planned_form.method) if planned_form.is_typed(row.path)}
     origins = loaded.origins if loaded else {}
     settings = []
-    for path in dict.fromkeys((*rows, *asked.typed)):
+    for path in dict.fromkeys((*rows, *planned_form.typed)):
         row, choice = rows.get(path), choices.get(path)
         settings.append(
             Setting(
                 path=path,
                 label=_(labels[path]) if path in labels else path,
                 choices=tuple(word for word in row.choices if word != AUTO) if row else (),
-                typed=asked.typed.get(path, ""),
+                typed=planned_form.typed.get(path, ""),
                 type=row.type if row else "",
                 default=row.default if row else "",
                 about=row.description if row else _("Passed on to transformers or peft unchanged."),

@@ -16,16 +16,16 @@ from tunewright.rundir.run_overview import RunOverview
 
 def run_named(name: str) -> api.TrainedRun:
     """A run by its exact name: a text of a page is never a path. Raises: ConfigError E113."""
-    found = [run for run in every() if run.name == name]
-    if not found:
+    listed = [run for run in every() if run.name == name]
+    if not listed:
         raise error("E113", name=name)
-    return found[0]
+    return listed[0]
 
 
 def every() -> list[api.TrainedRun]:
     """The runs of the folder that the studio was started in, oldest first, without those whose name no address can hold."""
-    found = api.runs(Path("runs")) if Path("runs").is_dir() else []
-    return [run for run in found if _is_text(run.name)]
+    listed = api.runs(Path("runs")) if Path("runs").is_dir() else []
+    return [run for run in listed if _is_text(run.name)]
 
 
 def groups() -> dict[str, list[api.TrainedRun]]:
@@ -74,11 +74,11 @@ class RunRow:
 
 def rows(filters: Mapping[str, str]) -> list[RunRow]:
     """The runs that pass `state`, `task`, `model`, `data` (equal) and `q` (words), the newest first."""
-    found = [row for run in reversed(every()) if (row := _row(run))]
+    listed = [row for run in reversed(every()) if (row := _row(run))]
     words = filters.get("q", "").lower().split()
     return [
         row
-        for row in found
+        for row in listed
         if all(filters.get(key, "") in ("", value) for key, value in _keys(row).items())
         and all(word in row.text for word in words)
     ]
