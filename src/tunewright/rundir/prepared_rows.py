@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import ROWS_IN_MEMORY, each_training_example
@@ -264,7 +263,7 @@ def _publish(staged: Path, rows: PreparedRows, writers: Sequence[RowWriter]) -> 
     target = folder_of(rows.key)
     for writer in writers:
         writer.close()
-    stored: dict[str, Any] = {
+    stored = {
         "key": rows.key,
         "account": rows.summary.model_dump(mode="json"),
         "left_out": [asdict(row) for row in rows.bad_rows],
