@@ -17,7 +17,7 @@ from tunewright.data.load_examples import ROWS_IN_MEMORY, each_training_example
 from tunewright.data.loaded_examples import LoadedExamples
 from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.summary import DataSummary
-from tunewright.data.tokenized.encoder_pool import encoder_pool
+from tunewright.data.tokenized.encoder_pool import TokenizerSetup, encoder_pool
 from tunewright.data.tokenized.mapped_rows import DamagedRows, MappedRows, RowWriter, open_rows
 from tunewright.data.tokenized.tokenization import CHUNK, EncodedChunk, EncodingRules, TokenizedExample, encode_chunks
 from tunewright.data.tokenized.tokenized_cache import key_of
@@ -119,7 +119,7 @@ class Preparation:
         Chunks are kept until all are written, so that whoever comes after one that was ended goes on where that was.
         """
         store, passed = EncodedRows(self.originals), list[str]()
-        setup = {"folder": self.plan.facts.model.tokenizer_folder, "template": self.plan.run.model.chat_template}
+        setup: TokenizerSetup = {"folder": self.plan.facts.model.tokenizer_folder, "template": self.plan.run.model.chat_template}
         with as_private_as(self.originals), encoder_pool(num_cpus(), self._rules, setup) as pool:
 
             def encode(examples: Iterable[Example]) -> Iterator[EncodedChunk]:

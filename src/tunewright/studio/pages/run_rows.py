@@ -56,7 +56,6 @@ class RunRow:
     name: str
     state: str
     created: float
-    title: str = ""
     task: str = ""
     model: str = ""
     data: str = ""
@@ -105,7 +104,6 @@ def _row(run: api.TrainedRun) -> RunRow | None:
         name=run.name,
         state=overview.state,
         created=info.created if info else changed / 1e9,
-        title=info.name if info else "",
         task=plan.run.task if plan else "",
         model=formatting.file_name(plan.facts.model.name) if plan else "",
         data=formatting.file_names(plan.run.data.paths) if plan else "",
