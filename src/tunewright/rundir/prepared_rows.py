@@ -119,7 +119,10 @@ class Preparation:
         Chunks are kept until all are written, so that whoever comes after one that was ended goes on where that was.
         """
         store, passed = EncodedRows(self.originals), list[str]()
-        setup: TokenizerSetup = {"folder": self.plan.facts.model.tokenizer_folder, "template": self.plan.run.model.chat_template}
+        setup: TokenizerSetup = {
+            "folder": self.plan.facts.model.tokenizer_folder,
+            "template": self.plan.run.model.chat_template,
+        }
         with as_private_as(self.originals), encoder_pool(num_cpus(), self._rules, setup) as pool:
 
             def encode(examples: Iterable[Example]) -> Iterator[EncodedChunk]:

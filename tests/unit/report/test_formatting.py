@@ -6,7 +6,9 @@ from tunewright.rundir.records import RunResult
 
 
 def test_a_run_is_told_by_the_score_that_people_read_first() -> None:
-    scores = RunResult(before={"held_out_loss": 2.0, "exact_match": 0.0}, after={"held_out_loss": 1.0, "exact_match": 0.75})
+    scores = RunResult(
+        before={"held_out_loss": 2.0, "exact_match": 0.0}, after={"held_out_loss": 1.0, "exact_match": 0.75}
+    )
     assert main_change(scores, "→") == "Answers exactly right 0\u00a0% → 75.0\u00a0%"
     assert main_change(RunResult(after={"held_out_loss": 1.0}), "->").endswith("– -> 1.000")
     assert main_change(RunResult(), "->") == main_change(None, "->") == ""

@@ -137,7 +137,7 @@ def test_a_merge_is_as_large_as_the_base_and_impossible_for_learned_inputs(
     facts: Callable[..., InspectedFacts],
 ) -> None:
     def merged(method: str) -> int | None:
-        config = {"model": "smollm2", "data": "x.jsonl", "method": method}
+        config = {"model": "smollm2", "data": "x.jsonl", "task": "causal_lm", "method": method}
         return merged_bytes(make_plan(RunConfig.model_validate(config), facts()))
 
     size = merged("lora")
