@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.shop import held as held
+from tests.shop import run as run
+from tests.unit.planning.conftest import facts as facts
 from tests.unit.report.conftest import classified as classified
 from tests.unit.report.conftest import estimated as estimated
 from tests.unit.report.conftest import finished as finished

@@ -12,7 +12,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.sessions import finished_run, use_fake_sessions
-from tests.unit.planning.conftest import facts as facts
 from tunewright import api
 from tunewright.i18n import speaking
 from tunewright.planning.run_plan import InspectedFacts

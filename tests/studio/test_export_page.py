@@ -1,7 +1,7 @@
 """Export on the page: a closed list of files, each format with size and time, work that goes on without the page."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,10 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.sessions import finished_run
-from tests.unit.planning.conftest import facts as facts
 from tunewright import api
 from tunewright.errors import Problem
-from tunewright.launch import begin_work
 from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir import checkpoints
 from tunewright.rundir.records import Proof, ProofCheck
@@ -24,8 +22,8 @@ SECRET = "what nobody may read"
 
 
 @pytest.fixture
-def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> api.TrainedRun:
-    run = finished_run(tmp_path / "shop", facts())
+def run(run: api.TrainedRun, tmp_path: Path) -> api.TrainedRun:
+    """With a sealed adapter and a card, and beside it what nobody may read."""
     (run.adapter / "README.md").write_text("# <script>alert(1)</script>\n")
     (run.adapter / "adapter_model.safetensors").write_bytes(b"weights")
     checkpoints.seal(run.adapter, run_id=run.dir.info().id, step=0, identity={})
@@ -33,16 +31,6 @@ def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> api.TrainedRun:
     (run.path / "log.txt").write_text(SECRET)
     (tmp_path / "secret").write_text(SECRET)
     return run
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """No process is started; what it would hold is held here, until it is released."""
-    locks: list[int] = []
-    monkeypatch.setattr(begin_work, "spawn", lambda argv, *, stdin, **_: locks.append(os.dup(stdin)))
-    yield locks
-    for lock in locks:
-        os.close(lock)
 
 
 def send(browser: TestClient, to: str, **fields: str) -> str:

@@ -1,17 +1,14 @@
 """The machine on the page: what it can do, models that are told before they come, checkpoints that go after a question."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from tests.sessions import finished_run
-from tests.unit.planning.conftest import facts as facts
 from tunewright import api
-from tunewright.launch import begin_work, inspect_inputs
-from tunewright.planning.run_plan import InspectedFacts
+from tunewright.launch import inspect_inputs
 from tunewright.rundir.run_lock import take
 
 Browsing = Callable[..., TestClient]
@@ -27,21 +24,11 @@ def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, facts: Callable[..., InspectedFacts]) -> api.TrainedRun:
-    run = finished_run(tmp_path / "shop", facts())
+def run(run: api.TrainedRun) -> api.TrainedRun:
+    """With a checkpoint of 3 MiB."""
     (run.path / "checkpoints" / "checkpoint-4").mkdir(parents=True)
     (run.path / "checkpoints" / "checkpoint-4" / "state").write_bytes(b"x" * 3 * 2**20)
     return run
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """No process is started; what it would hold is held here, until it is released."""
-    locks: list[int] = []
-    monkeypatch.setattr(begin_work, "spawn", lambda argv, *, stdin, **_: locks.append(os.dup(stdin)))
-    yield locks
-    for lock in locks:
-        os.close(lock)
 
 
 def test_a_model_is_told_before_it_is_fetched(browser: TestClient, run: api.TrainedRun) -> None:

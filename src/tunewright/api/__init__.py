@@ -37,7 +37,7 @@ from tunewright.api.data_looks import (
     look_at_rows,
 )
 from tunewright.api.datasets import data_check, prepare
-from tunewright.api.deployment import export_formats, plan_export
+from tunewright.api.deployment import export_formats, merged_bytes, plan_export
 from tunewright.api.models import (
     continue_text,
     count_parameters,
@@ -221,6 +221,7 @@ __all__ = [
     "log_lines",
     "look_at_rows",
     "measure_prompted",
+    "merged_bytes",
     "move_in_queue",
     "new_work_id",
     "odd_numbers",

@@ -14,6 +14,7 @@ from tunewright.data.row_fixes import RowChange, RowFix
 from tunewright.launch import data_looks
 from tunewright.launch.data_looks import DataLook, DataLooks, FixedRows
 from tunewright.report import sections
+from tunewright.report.sections import DataAccount
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import fixed_data
 
@@ -64,7 +65,7 @@ def changes_in(fixed: str) -> list[RowChange]:
     return fixed_data.changes_in(Path(fixed).parent) if fixed_data.made_of(fixed) else []
 
 
-def data_account(look: DataLook, max_length: int | None = None) -> dict[str, Any]:
+def data_account(look: DataLook, max_length: int | None = None) -> DataAccount:
     """The account of a look as the report shows it, in the reader's language; lengths as another `max_length` would cut them."""
     summary = look.check.validated.summary
     if max_length is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
 from tunewright.errors import TunewrightError
+from tunewright.extras.export import export_plan
 from tunewright.extras.export.export_plan import ExportPlan, make_export_plan
 from tunewright.extras.export.export_run import check_target
 from tunewright.extras.export.formats import FORMATS, ExportFormat
@@ -20,6 +21,11 @@ def plan_export(
     except TunewrightError as refused:
         return replace(plan, problems=(*plan.problems, *refused.problems))
     return plan
+
+
+def merged_bytes(run: TrainedRun) -> int | None:
+    """About how large base and adapter are as one model; None for a method that cannot be merged. Raises: TrainingError E525."""
+    return export_plan.merged_bytes(run.plan)
 
 
 def export_formats() -> tuple[ExportFormat, ...]:

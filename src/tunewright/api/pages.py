@@ -10,17 +10,18 @@ from tunewright.extras.comparison.recommendation import recommend
 from tunewright.report import answer_table, run_record, run_report
 from tunewright.report.answer_table import AnswerFilter, AnswerPage, FileFormat
 from tunewright.report.run_record import RunRecord
+from tunewright.report.run_report import ReportSections
 from tunewright.report.sample_pairs import SamplePair
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_history import RunHistory
 
 
-def report_sections(run: RunDir, history: RunHistory | None = None) -> dict[str, Any]:
+def report_sections(run: RunDir, history: RunHistory | None = None) -> ReportSections:
     """The values of the report's templates in `sections/` for one run, in this process's language: the figures of its report.
 
     `history` is what its events told who followed them. Raises: TrainingError E525 for a run that is damaged.
     """
-    return run_report.section_values(run_record.read(run, history), rules.diagnose(run, history).findings)
+    return run_report.report_sections(run_record.read(run, history), rules.diagnose(run, history).findings)
 
 
 def answer_page(run: RunDir, wanted: AnswerFilter, page: int = 1) -> AnswerPage:

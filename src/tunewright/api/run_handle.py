@@ -21,6 +21,7 @@ from tunewright.extras.proof.check_deployed import ROWS as EXPORT_ROWS
 from tunewright.extras.session_requests import (
     LabelRequest,
     LabelResult,
+    ProofRecord,
     ProveRequest,
     ProveResult,
     ReplyRequest,
@@ -362,9 +363,9 @@ class TrainedRun:
         request = MergeRequest(str(Path(target).resolve()) if target else None)
         return self.session().request(request, MergeResult, reporter).to_json()
 
-    def prove(self, reporter: Reporter = SILENT) -> dict[str, Any]:
+    def prove(self, reporter: Reporter = SILENT) -> ProofRecord:
         """The numerical equalities that the run relies on, measured on its model with a few of its rows: `rows` and `checks`."""
-        return self.session().request(ProveRequest(), ProveResult, reporter).to_json()
+        return self.session().request(ProveRequest(), ProveResult, reporter).to_record()
 
     def report(self, path: str | Path | None = None) -> Path:
         """One self-contained HTML file."""

@@ -1,7 +1,8 @@
 """This machine: versions, hardware, what is missing."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from tunewright.inspection import machine_info
 from tunewright.inspection.builtin_models import BUNDLED
@@ -51,7 +52,16 @@ def devices_named(text: str) -> list[Device]:
     return placing.named(text, is_on_cpu=is_on_cpu, num_gpus=machine.num_devices)
 
 
-def environment() -> dict[str, Any]:
+class Environment(TypedDict):
+    """What a bug report needs."""
+
+    schema: int
+    versions: Mapping[str, str]
+    machine: Mapping[str, object]
+    """A `MachineInfo` as JSON."""
+
+
+def environment() -> Environment:
     """Versions and machine, for a bug report."""
     machine = machine_info.read_machine(Path.cwd())
     return {
@@ -63,11 +73,11 @@ def environment() -> dict[str, Any]:
 
 def bug_report() -> str:
     """The same as a text to paste: nothing of rows, no path, no key."""
-    record = environment()
-    machine = {name: value for name, value in record["machine"].items() if name not in ("probe", "links")}
-    lines = [f"{name} {value}" for name, value in (*record["versions"].items(), *machine.items())]
-    if probe := record["machine"]["probe"]:
-        lines.append(f"device {probe['device']} {probe['device_name']} {probe['flops']}")
+    machine = machine_info.read_machine(Path.cwd())
+    fields = machine.model_dump(mode="json", exclude={"probe", "links"})
+    lines = [f"{name} {value}" for name, value in (*machine_info.versions().items(), *fields.items())]
+    if probe := machine.probe:
+        lines.append(f"device {probe.device} {probe.device_name} {probe.flops}")
     return printable(redact("\n".join(lines))) + "\n"
 
 

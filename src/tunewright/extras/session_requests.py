@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from tunewright.rundir.session_protocol import Sampling, SessionRequest, SessionResult, TextInput, Turn, WordsInput
 
@@ -40,14 +41,43 @@ class ProveRequest(SessionRequest):
     do = "prove"
 
 
+class ComparedRecord(TypedDict):
+    """A `ParityResult` as JSON: what differs, by which share, and by how much it may."""
+
+    what: str
+    difference: float | None
+    """None where it is not finite."""
+    tolerance: float
+
+
+class CheckRecord(TypedDict):
+    """A `ParityCheck` as JSON."""
+
+    name: str
+    outcome: str
+    """ok, failed or not_applicable."""
+    reason: str
+    """Why nothing was compared, or what broke."""
+    compared: Sequence[ComparedRecord]
+
+
+class ProofRecord(TypedDict):
+    """All checks, and how many training rows they used."""
+
+    rows: int
+    checks: Sequence[CheckRecord]
+
+
 @dataclass(frozen=True)
 class ProveResult(SessionResult):
     """All checks on a few rows."""
 
     rows: int
     """How many training rows were used."""
-    checks: Sequence[Mapping[str, object]]
-    """Each a `ParityCheck` as JSON."""
+    checks: Sequence[CheckRecord]
+
+    def to_record(self) -> ProofRecord:
+        return {"rows": self.rows, "checks": self.checks}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def slurm(job: Job) -> str:
     `srun` must not end the others when one machine has ended: the first may be saving.
     Raises: ConfigError E103 for what is no option of sbatch.
     """
-    options: dict[str, Any] = {
+    options = {
         "job-name": job.title,
         "nodes": job.config.launch.nodes,
         "ntasks-per-node": 1,

@@ -14,6 +14,7 @@ from tunewright.data.summary import DataSummary, SourceSummary
 from tunewright.i18n import N_, Phrase, _, counted
 from tunewright.metrics import metric_table
 from tunewright.metrics.metric_table import in_reading_order as in_reading_order
+from tunewright.rundir.records import RunResult
 
 METRICS: Mapping[str, str] = {name: metric.label for name, metric in metric_table.METRICS.items()}
 # Whose scores are shown beside those of the tuned model: a model, or one answer to every row.
@@ -188,9 +189,13 @@ def signed(metric: str, change: float) -> str:
     return (f"{100 * change:+.0f}" if is_share else f"{change:+.3g}").replace("-", "−")
 
 
-def main_score(scores: Mapping[str, float | None]) -> str | None:
-    """The name of the score that people read first."""
-    return next(iter(metric_table.in_reading_order(scores)), None)
+def main_change(result: RunResult | None, arrow: str) -> str:
+    """The score that people read first, before and after: `exact match 0 % → 88 %`; empty for a run without scores."""
+    before, after = (result.before or {}, result.after or {}) if result else ({}, {})
+    name = next(iter(in_reading_order(after)), None)
+    if name is None:
+        return ""
+    return f"{label(METRICS, name)} {score(name, before.get(name))} {arrow} {score(name, after[name])}"
 
 
 def counts_rows(task: Task, name: str) -> bool:

@@ -1,6 +1,7 @@
 """What the report draws: the curves for uPlot with their tables, and bars in percent of their width."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -88,11 +89,21 @@ def rate_table(record: RunRecord) -> list[tuple[str, str]]:
     return [(f"{event.step:,}", formatting.number(event.learning_rate)) for event in events]
 
 
-def stack(parts: Mapping[str, float], whole: float) -> list[dict[str, object]]:
-    """Segments of a bar: name, value, begin and width in percent of `whole`."""
+@dataclass(frozen=True)
+class BarSegment:
+    """A part of a bar; begin and width in percent of the bar."""
+
+    name: str
+    value: float
+    x: str
+    width: str
+
+
+def stack(parts: Mapping[str, float], whole: float) -> list[BarSegment]:
+    """The segments of a bar that is `whole` wide."""
     segments, begin = [], 0.0
     for name, value in parts.items():
         width = 100 * value / whole if whole else 0.0
-        segments.append({"name": name, "value": value, "x": f"{begin:.3f}%", "width": f"{width:.3f}%"})
+        segments.append(BarSegment(name, value, f"{begin:.3f}%", f"{width:.3f}%"))
         begin += width
     return segments

@@ -1,9 +1,12 @@
 """The report of a run as one HTML file, and its figures as JSON. Every figure comes from the run's own files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from tunewright.data.tokenized.tokenized_preview import PreviewRow
+from tunewright.errors import Problem
+from tunewright.planning.run_plan import Plan
 from tunewright.report import (
     benchmark_table,
     confusion_tables,
@@ -16,10 +19,13 @@ from tunewright.report import (
     source_table,
 )
 from tunewright.report import sample_pairs as answers
+from tunewright.report.confusion_tables import LabelTables
 from tunewright.report.run_record import RunRecord
+from tunewright.report.sections import DataAccount, Estimates, Headline, Repetition, SampleSection, ScoreTile
 from tunewright.rundir import atomic_io, file_names, output_targets
 from tunewright.rundir.finding import Finding
 from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_history import RunHistory
 
 STYLES = ("uPlot.min.css", "report.css", "chart.css")
 SCRIPTS = ("LICENSE.uPlot", "uPlot.iife.min.js", "report.js")
@@ -55,7 +61,7 @@ def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
         "generated_data": record.info.generated_data,
         "model": plan.facts.model.name,
         "data": plan.run.data.name,
-        "sources": source_table.rows(record),
+        "sources": [vars(row) for row in source_table.rows(record)],
         "task": record.task,
         "method": plan.run.method,
         "steps": {"planned": plan.num_steps, "done": record.last_step, "kept": record.best_step},
@@ -76,11 +82,37 @@ def summary(run: RunDir, findings: Sequence[Finding]) -> dict[str, object]:
 
 def render(record: RunRecord, findings: Sequence[Finding]) -> str:
     """The page as text."""
-    return html_page.render("report.html.j2", styles=STYLES, scripts=SCRIPTS, **section_values(record, findings))
+    return html_page.render("report.html.j2", styles=STYLES, scripts=SCRIPTS, **report_sections(record, findings))
 
 
-def section_values(record: RunRecord, findings: Sequence[Finding]) -> dict[str, Any]:
-    """What the templates of `templates/sections` need to show a run, in words of this process's language."""
+class ReportSections(TypedDict):
+    """What the templates of `templates/sections` need to show a run, in words of the reader's language."""
+
+    record: RunRecord
+    plan: Plan
+    headline: Headline
+    findings: Sequence[Finding]
+    tiles: Sequence[ScoreTile]
+    costs: Sequence[tuple[str, str]]
+    caveats: Sequence[str]
+    curves: Mapping[str, object]
+    """Plain JSON, for the page's script."""
+    loss_table: Sequence[tuple[str, str, str]]
+    rate_table: Sequence[tuple[str, str]]
+    samples: SampleSection
+    labels: LabelTables | None
+    benchmarks: Sequence[tuple[str, str, str, str, str]]
+    proofs: Sequence[tuple[str, Sequence[tuple[str, str, str, str]]]]
+    data_checks: DataAccount | None
+    seen: Sequence[PreviewRow]
+    estimates: Estimates
+    alerts: Sequence[Problem]
+    history: RunHistory
+    repeat: Repetition
+
+
+def report_sections(record: RunRecord, findings: Sequence[Finding]) -> ReportSections:
+    """The values of all sections, in words of this process's language."""
     return {
         "record": record,
         "plan": record.plan,

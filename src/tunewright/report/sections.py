@@ -1,6 +1,8 @@
 """What each section of the report shows: figures of a record, put into words. The template only sets them."""
 
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tunewright.data.summary import DataSummary
 from tunewright.errors import Problem
@@ -8,7 +10,9 @@ from tunewright.i18n import N_, _, ngettext
 from tunewright.metrics.metric_table import METRICS, is_loss
 from tunewright.report import formatting, length_histogram, loss_charts, run_record, source_table
 from tunewright.report import sample_pairs as answers
+from tunewright.report.loss_charts import BarSegment
 from tunewright.report.run_record import RunRecord
+from tunewright.report.source_table import SourceRow
 from tunewright.report.verdict import SAME_LOSS, ScoreChange, Side
 from tunewright.rundir import file_names, model_card, run_readme
 from tunewright.rundir.base_model import base_of
@@ -30,21 +34,48 @@ _STATE_TITLES = {
 }
 
 
-def headline(record: RunRecord) -> dict[str, str]:
+@dataclass(frozen=True)
+class Headline:
+    """The verdict in words; `kind` is that of the verdict, or a state, and colours it."""
+
+    title: str
+    kind: str
+    sentence: str
+
+
+def headline(record: RunRecord) -> Headline:
     verdict = record.verdict
-    texts: dict[str, str] = {
-        "title": verdict.title(),
-        "kind": verdict.kind,
-        "sentence": formatting.unbroken(verdict.sentence()),
-    }
+    title, kind = verdict.title(), str(verdict.kind)
     state = "live" if record.is_live else record.state
     if state == "live" or (state in _STATE_TITLES and verdict.kind == "unknown"):
-        title = _(_STATE_TITLES[state]).format(step=record.last_step, steps=record.plan.num_steps)
-        texts |= {"title": title, "kind": state}
-    return texts
+        title, kind = _(_STATE_TITLES[state]).format(step=record.last_step, steps=record.plan.num_steps), state
+    return Headline(title, kind, formatting.unbroken(verdict.sentence()))
 
 
-def tiles(record: RunRecord) -> list[dict[str, object]]:
+@dataclass(frozen=True)
+class ShareMark:
+    """A share on the line from 0 to 1, and the bar of its interval; places in percent of the line."""
+
+    which: Side
+    value: str
+    low: str
+    width: str
+
+
+@dataclass(frozen=True)
+class ScoreTile:
+    """One score before and after, with marks if it is a share, and how sure each measurement is."""
+
+    label: str
+    meaning: str
+    before: str
+    after: str
+    marks: Sequence[ShareMark]
+    lines: Sequence[str]
+    rows: str
+
+
+def tiles(record: RunRecord) -> list[ScoreTile]:
     """The headline figures. Losses come first where they decide, as in free text; else after the scores of answers."""
     by_loss = is_loss(record.verdict.metric)
     ordered = sorted(record.scores, key=lambda score: is_loss(score.metric) != by_loss)
@@ -60,30 +91,28 @@ def sides(record: RunRecord) -> dict[Side, str]:
     return {**named, "after": _("tuned")}
 
 
-def _tile(score: ScoreChange, names: dict[Side, str]) -> dict[str, object]:
+def _tile(score: ScoreChange, names: dict[Side, str]) -> ScoreTile:
     values = {side: value for side in names if (value := _value(score, side)) is not None}
     is_share = score.metric in METRICS and METRICS[score.metric].kind == "share"
     with_interval = [side for side in values if side in score.intervals or side == "baseline"]
-    return {
-        "label": formatting.label(formatting.METRICS, score.metric),
-        "meaning": formatting.meaning(score.metric),
-        "before": formatting.score(score.metric, score.before),
-        "after": formatting.score(score.metric, score.after),
-        "marks": [_mark(score, side, value) for side, value in values.items()] if is_share else [],
-        "lines": [_line(score, side, names[side], values[side]) for side in with_interval],
-        "rows": "" if score.is_count else _("on {rows}").format(rows=formatting.rows(score.rows).spoken()),
-    }
+    return ScoreTile(
+        label=formatting.label(formatting.METRICS, score.metric),
+        meaning=formatting.meaning(score.metric),
+        before=formatting.score(score.metric, score.before),
+        after=formatting.score(score.metric, score.after),
+        marks=[_mark(score, side, value) for side, value in values.items()] if is_share else [],
+        lines=[_line(score, side, names[side], values[side]) for side in with_interval],
+        rows="" if score.is_count else _("on {rows}").format(rows=formatting.rows(score.rows).spoken()),
+    )
 
 
 def _value(score: ScoreChange, side: Side) -> float | None:
     return {"before": score.before, "baseline": score.baseline, "after": score.after}[side]
 
 
-def _mark(score: ScoreChange, side: Side, share: float) -> dict[str, str]:
-    """A point on the line from 0 to 1, and the bar of its interval."""
+def _mark(score: ScoreChange, side: Side, share: float) -> ShareMark:
     low, high = score.intervals.get(side, (share, share))
-    place = {"value": f"{100 * share:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
-    return {"which": side, **place}
+    return ShareMark(side, f"{100 * share:.2f}%", f"{100 * low:.2f}%", f"{100 * (high - low):.2f}%")
 
 
 def _line(score: ScoreChange, side: Side, name: str, value: float) -> str:
@@ -218,62 +247,142 @@ def pairs(record: RunRecord) -> list[answers.SamplePair]:
     return answers.pairs(record.kind, *record.samples, record.row_losses)
 
 
-def samples(record: RunRecord) -> dict[str, object]:
+@dataclass(frozen=True)
+class OutcomeCount:
+    """How many answers had an outcome."""
+
+    kind: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SampleSection:
+    """Answers to read: the groups of those that are shown, and all of them by outcome."""
+
+    groups: Sequence[answers.SampleGroup]
+    num_shown: int
+    num_open: int
+    """How many of a group are not folded away."""
+    total: int
+    kinds: Sequence[OutcomeCount]
+    bar: Sequence[BarSegment]
+    is_short: bool
+    """Whether answers are labels or numbers, which fit into a table."""
+    has_marks: bool
+    unmarked: str
+    """Why no answer is marked as right or wrong, for those that are not."""
+
+
+def samples(record: RunRecord) -> SampleSection:
     both = pairs(record)
     shown, is_short = answers.shown(both), record.kind in ("label", "labels", "number")
     counts: dict[str, int] = {kind: count for kind, count in answers.count(both).items() if count}
-    kinds = [{"kind": k, "label": label, "count": counts[k]} for k, label in answers.OUTCOMES.items() if k in counts]
-    total = sum(counts.values())
-    return {
-        "groups": answers.groups(shown),
-        "num_shown": len(shown),
-        "num_open": OPEN_OF_A_GROUP,
-        "total": len(both),
-        "kinds": kinds,
-        "bar": loss_charts.stack(counts, total),
-        "is_short": is_short,
-        "has_marks": not is_short and any(part.is_only_here for pair in shown for part in pair.parts[1]),
-        "unmarked": _UNMARKED.get(record.kind, _UNMARKED["text"]),
-    }
+    return SampleSection(
+        groups=answers.groups(shown),
+        num_shown=len(shown),
+        num_open=OPEN_OF_A_GROUP,
+        total=len(both),
+        kinds=[OutcomeCount(kind, label, counts[kind]) for kind, label in answers.OUTCOMES.items() if kind in counts],
+        bar=loss_charts.stack(counts, sum(counts.values())),
+        is_short=is_short,
+        has_marks=not is_short and any(part.is_only_here for pair in shown for part in pair.parts[1]),
+        unmarked=_UNMARKED.get(record.kind, _UNMARKED["text"]),
+    )
 
 
-def data_checks(record: RunRecord) -> dict[str, object]:
+@dataclass(frozen=True)
+class RowKind:
+    """Rows of a kind that somebody should know of, what became of them, and the numbers of the first."""
+
+    name: str
+    label: str
+    fate: str
+    count: int
+    numbers: Sequence[int]
+
+
+@dataclass(frozen=True)
+class DataAccount:
+    """What became of every row: `rows` = `used` + `held_out` + `dropped` + `not_drawn`. Figures as in `DataSummary`."""
+
+    rows: int
+    used: int
+    held_out: int
+    dropped: int
+    not_drawn: int
+    adds_up: bool
+    bar: Sequence[BarSegment]
+    kinds: Sequence[RowKind]
+    format: str
+    columns: Mapping[str, str]
+    max_length: int
+    lengths: Sequence[tuple[str, int]]
+    histogram: Mapping[str, object]
+    """A chart of `length_histogram`; empty for runs that were not measured so."""
+    in_loss: str
+    sources: Sequence[SourceRow] = ()
+    has_bad_rows: bool = False
+    """Whether a file says why rows were left out."""
+
+
+def data_checks(record: RunRecord) -> DataAccount | None:
+    """The account of a run's rows; None before they were read."""
     if not record.summary:
-        return {}
-    return {
-        **data_account(record.summary),
-        "sources": source_table.rows(record),
-        "has_bad_rows": record.run.file(file_names.BAD_ROWS).is_file(),
-    }
+        return None
+    has_bad_rows = record.run.file(file_names.BAD_ROWS).is_file()
+    return replace(data_account(record.summary), sources=source_table.rows(record), has_bad_rows=has_bad_rows)
 
 
-def data_account(summary: DataSummary) -> dict[str, object]:
+def data_account(summary: DataSummary) -> DataAccount:
     """What became of every row, the kinds of what was found, and the lengths."""
     parts = {"used": summary.used, "held_out": summary.held_out, "dropped": summary.dropped}
     parts |= {"not_drawn": summary.not_drawn} if summary.not_drawn else {}
     kinds = [
-        {
-            "name": kind,
-            "label": _(formatting.KINDS[kind][0]) if kind in formatting.KINDS else kind,
-            "fate": _(formatting.KINDS[kind][1]) if kind in formatting.KINDS else "",
-            "count": count,
-            "numbers": summary.numbers.get(kind, [])[:SHOWN_NUMBERS],
-        }
+        RowKind(
+            name=kind,
+            label=_(formatting.KINDS[kind][0]) if kind in formatting.KINDS else kind,
+            fate=_(formatting.KINDS[kind][1]) if kind in formatting.KINDS else "",
+            count=count,
+            numbers=summary.numbers.get(kind, [])[:SHOWN_NUMBERS],
+        )
         for kind, count in summary.counts.items()
         if count
     ]
-    return {
-        **summary.model_dump(mode="json"),
-        "bar": loss_charts.stack(parts, summary.rows),
-        "adds_up": sum(parts.values()) == summary.rows,
-        "kinds": kinds,
-        "lengths": [(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
-        "histogram": length_histogram.histogram(summary),
-        "in_loss": formatting.in_loss(summary),
-    }
+    return DataAccount(
+        rows=summary.rows,
+        used=summary.used,
+        held_out=summary.held_out,
+        dropped=summary.dropped,
+        not_drawn=summary.not_drawn,
+        adds_up=sum(parts.values()) == summary.rows,
+        bar=loss_charts.stack(parts, summary.rows),
+        kinds=kinds,
+        format=summary.format,
+        columns=summary.columns,
+        max_length=summary.max_length,
+        lengths=[(formatting.label(formatting.LENGTHS, name), value) for name, value in summary.lengths.items()],
+        histogram=length_histogram.histogram(summary),
+        in_loss=formatting.in_loss(summary),
+    )
 
 
-def estimates(record: RunRecord) -> dict[str, object]:
+@dataclass(frozen=True)
+class Estimates:
+    """What the plan promised beside what was measured, in words."""
+
+    rows: Sequence[tuple[str, str, str, str]]
+    """Name, planned, measured, difference."""
+    bar: Sequence[BarSegment]
+    """The planned memory by part."""
+    measured: str | None
+    """Where in the bar the measured peak is."""
+    phases: Sequence[tuple[str, str, str]]
+    """Name, time, share."""
+    total: str
+
+
+def estimates(record: RunRecord) -> Estimates:
     plan, result, process = record.plan, record.result, record.peak_bytes
     speed = record.tokens_per_second
     # A plan for a GPU promises the GPU's memory, not that of the process beside it.
@@ -295,11 +404,11 @@ def estimates(record: RunRecord) -> dict[str, object]:
         rows.insert(1, (_("Peak memory"), formatting.DASH, formatting.size(process), ""))
     whole = 1.04 * max(plan.memory.peak_bytes, peak or 0)
     total = sum(record.seconds.values())
-    return {
-        "rows": rows,
-        "bar": loss_charts.stack(plan.memory.parts, whole),
-        "measured": f"{100 * peak / whole:.3f}%" if peak else None,
-        "phases": [
+    return Estimates(
+        rows=rows,
+        bar=loss_charts.stack(plan.memory.parts, whole),
+        measured=f"{100 * peak / whole:.3f}%" if peak else None,
+        phases=[
             (
                 formatting.label(formatting.PHASES, name),
                 formatting.duration(seconds),
@@ -307,8 +416,8 @@ def estimates(record: RunRecord) -> dict[str, object]:
             )
             for name, seconds in record.seconds.items()
         ],
-        "total": formatting.duration(total),
-    }
+        total=formatting.duration(total),
+    )
 
 
 def _off(estimated: int, measured: int | None) -> str:
@@ -322,22 +431,40 @@ def alerts(record: RunRecord) -> list[Problem]:
     return [event.problem for event in record.history.alerts.last]
 
 
-def repeat(record: RunRecord) -> dict[str, object]:
+@dataclass(frozen=True)
+class Repetition:
+    """How a run is made again, what it was made of, and what its adapter is used with."""
+
+    command: str
+    config: str
+    versions: Mapping[str, str]
+    seeds: Mapping[str, int]
+    adapter: str | None
+    """The adapter's folder; None for a run without one."""
+    load: str
+    elsewhere: str
+    """Code that loads the adapter on another machine, as `load` does beside it."""
+    files: Sequence[tuple[str, str]]
+    uses: Sequence[tuple[str, str]]
+    """Commands, and what they are for."""
+
+
+def repeat(record: RunRecord) -> Repetition:
     run, train, base = record.run, record.plan.run.train, base_of(record.plan)
     name = shlex.quote(run.name)
-    return {
-        "command": f"tunewright train {file_names.CONFIG}",
-        "config": formatting.without_folders(run_record.config_text(run)),
-        "versions": record.info.versions,
-        "seeds": {"train.seed": train.seed, "train.data_seed": train.data_seed},
-        "adapter": f"{file_names.ADAPTER}/" if run.adapter_dir.is_dir() else None,
-        "load": model_card.loading_code(record.plan, file_names.ADAPTER),
-        "elsewhere": model_card.loading_code_elsewhere(record.plan, base.name, file_names.ADAPTER),
-        "files": [(file, _(what)) for file, what in run_readme.CONTENTS],
-        "uses": [
+    return Repetition(
+        command=f"tunewright train {file_names.CONFIG}",
+        config=formatting.without_folders(run_record.config_text(run)),
+        versions=record.info.versions,
+        seeds={"train.seed": train.seed, "train.data_seed": train.data_seed},
+        adapter=f"{file_names.ADAPTER}/" if run.adapter_dir.is_dir() else None,
+        load=model_card.loading_code(record.plan, file_names.ADAPTER),
+        elsewhere=model_card.loading_code_elsewhere(record.plan, base.name, file_names.ADAPTER),
+        files=[(file, _(what)) for file, what in run_readme.CONTENTS],
+        uses=[
             (f"tunewright chat {name} --with base", _("talk to both models")),
             (f"tunewright generate {name} prompts.jsonl", _("answers for a file of prompts")),
             (f"tunewright merge {name}", _("one model without adapter")),
             (f"tunewright export {name} -o {name}-adapter", _("The adapter as a folder for other machines")),
         ],
-    }
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tunewright.data.summary import SourceSummary
 from tunewright.metrics.evaluated_rows import ExampleLoss
@@ -9,7 +10,27 @@ from tunewright.report import formatting
 from tunewright.report.run_record import RunRecord
 
 
-def rows(record: RunRecord) -> list[dict[str, object]]:
+@dataclass(frozen=True)
+class SourceRow:
+    """One source: its rows by what became of them, its share of the tokens, and its held-out loss."""
+
+    path: str
+    format: str
+    asked: str
+    """What the config asked of it: rows, a weight."""
+    numbers: str
+    rows: int
+    used: int
+    held_out: int
+    dropped: int
+    not_drawn: int
+    tokens: int
+    share: float
+    loss_before: float | None
+    loss_after: float | None
+
+
+def rows(record: RunRecord) -> list[SourceRow]:
     """A row for each source, for the report and for programs; none where rows are of one source alone."""
     summary = record.summary
     if not summary or not summary.sources:
@@ -17,21 +38,21 @@ def rows(record: RunRecord) -> list[dict[str, object]]:
     total = max(1, sum(source.tokens for source in summary.sources))
     sources = record.plan.run.data.sources
     return [
-        {
-            "path": formatting.file_name(source.path),
-            "format": source.format,
-            "asked": formatting.share_text(wanted),
-            "numbers": formatting.numbers_of(source),
-            "rows": source.rows,
-            "used": source.used,
-            "held_out": source.held_out,
-            "dropped": source.dropped,
-            "not_drawn": source.not_drawn,
-            "tokens": source.tokens,
-            "share": source.tokens / total,
-            "loss_before": _loss(source, record.losses[0]),
-            "loss_after": _loss(source, record.losses[1]),
-        }
+        SourceRow(
+            path=formatting.file_name(source.path),
+            format=source.format,
+            asked=formatting.share_text(wanted),
+            numbers=formatting.numbers_of(source),
+            rows=source.rows,
+            used=source.used,
+            held_out=source.held_out,
+            dropped=source.dropped,
+            not_drawn=source.not_drawn,
+            tokens=source.tokens,
+            share=source.tokens / total,
+            loss_before=_loss(source, record.losses[0]),
+            loss_after=_loss(source, record.losses[1]),
+        )
         for source, wanted in zip(summary.sources, sources, strict=True)
     ]
 

@@ -11,14 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.load_examples import ROWS_IN_MEMORY, each_training_example
 from tunewright.data.loaded_examples import LoadedExamples
 from tunewright.data.rejected_rows import RejectedRow, left_out
 from tunewright.data.summary import DataSummary
-from tunewright.data.tokenized.encoder_pool import encoder_pool
+from tunewright.data.tokenized.encoder_pool import TokenizerSetup, encoder_pool
 from tunewright.data.tokenized.mapped_rows import DamagedRows, MappedRows, RowWriter, open_rows
 from tunewright.data.tokenized.tokenization import CHUNK, EncodedChunk, EncodingRules, TokenizedExample, encode_chunks
 from tunewright.data.tokenized.tokenized_cache import key_of
@@ -120,7 +119,10 @@ class Preparation:
         Chunks are kept until all are written, so that whoever comes after one that was ended goes on where that was.
         """
         store, passed = EncodedRows(self.originals), list[str]()
-        setup = {"folder": self.plan.facts.model.tokenizer_folder, "template": self.plan.run.model.chat_template}
+        setup: TokenizerSetup = {
+            "folder": self.plan.facts.model.tokenizer_folder,
+            "template": self.plan.run.model.chat_template,
+        }
         with as_private_as(self.originals), encoder_pool(num_cpus(), self._rules, setup) as pool:
 
             def encode(examples: Iterable[Example]) -> Iterator[EncodedChunk]:
@@ -264,7 +266,7 @@ def _publish(staged: Path, rows: PreparedRows, writers: Sequence[RowWriter]) -> 
     target = folder_of(rows.key)
     for writer in writers:
         writer.close()
-    stored: dict[str, Any] = {
+    stored = {
         "key": rows.key,
         "account": rows.summary.model_dump(mode="json"),
         "left_out": [asdict(row) for row in rows.bad_rows],

@@ -10,6 +10,7 @@ from tunewright.errors import error
 from tunewright.i18n import N_, _
 from tunewright.security import home
 from tunewright.studio import data_store
+from tunewright.studio.data_store import DataEntry
 
 DEMO = "demo-"
 DEMOS: Mapping[str, str] = {
@@ -42,6 +43,15 @@ def choice(id: str) -> DataChoice:
         raise error("E113", name=id)
     is_demo = id.startswith(DEMO)
     return DataChoice(id, titles[id], _demo(id.removeprefix(DEMO)) if is_demo else data_store.settings(id))
+
+
+def bring_demo(task: str) -> DataEntry:
+    """The generated rows of a task as data with an id of their own, to be looked at and changed. Raises: TrainingError E517."""
+    settings = _demo(task)
+    return data_store.add(
+        str(settings["data.train"]), f"demo {task}", model=settings["model.name"], task=settings["task"],
+        holdout=settings["data.holdout"],
+    )  # fmt: skip
 
 
 def _demo(task: str) -> Mapping[str, object]:

@@ -34,7 +34,7 @@ class DataEntry(FrozenModel):
     task: str = "auto"
     max_length: int | None = None
     fixes: list[dict[str, Any]] = Field(default_factory=list)
-    fixed: dict[str, Any] = Field(default_factory=dict)
+    fixed: dict[str, object] = Field(default_factory=dict)
 
     def changed(self, **values: object) -> "DataEntry":
         """The same with other values, written down. Raises: TrainingError E517."""
@@ -54,24 +54,24 @@ class DataEntry(FrozenModel):
 
 def add(train: str, name: str, **values: object) -> DataEntry:
     """Data at a path; the same path has the same id, and keeps its changes. Raises: TrainingError E517."""
-    number = _number(train)
-    path = _path(number)
+    data_id = _id_of(train)
+    path = _path(data_id)
     entry = _read(path) if path.is_file() else None
     if entry is None or entry.train != train:
-        entry = DataEntry.model_validate({"id": number, "name": name, "train": train, **values})
+        entry = DataEntry.model_validate({"id": data_id, "name": name, "train": train, **values})
         _write(entry)
     return entry
 
 
 def is_held(train: str) -> bool:
     """Whether data at a path have an id already."""
-    known = _read(_path(_number(train)))
+    known = _read(_path(_id_of(train)))
     return known is not None and known.train == train
 
 
-def entry(number: str) -> DataEntry:
+def entry(data_id: str) -> DataEntry:
     """The data with this id. Raises: HTTPException 404 for an id that was never given."""
-    stored_entry = _read(_path(number)) if _ID.fullmatch(number) else None
+    stored_entry = _read(_path(data_id)) if _ID.fullmatch(data_id) else None
     if stored_entry is None:
         raise HTTPException(404)
     return stored_entry
@@ -96,21 +96,21 @@ def original_settings(data: DataEntry) -> dict[str, object]:
     return values | ({"data.map": mapping} if (mapping := data.mapping) else {})
 
 
-def settings(number: str) -> dict[str, object]:
+def settings(data_id: str) -> dict[str, object]:
     """The values of a config for the data with this id, with all changes made: model, data, task, mapping.
 
     Raises: HTTPException 404.
     """
-    stored_entry = entry(number)
+    stored_entry = entry(data_id)
     return {**original_settings(stored_entry), **stored_entry.fixed}
 
 
-def _number(train: str) -> str:
+def _id_of(train: str) -> str:
     return hashlib.sha256(train.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _path(number: str) -> Path:
-    return home() / "studio" / "data" / f"{number}.json"
+def _path(data_id: str) -> Path:
+    return home() / "studio" / "data" / f"{data_id}.json"
 
 
 def _write(data: DataEntry) -> None:

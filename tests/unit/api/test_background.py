@@ -4,42 +4,30 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sessions import finished_run, use_fake_sessions
+from tests.sessions import use_fake_sessions
+from tests.shop import held, run
 from tests.unit.planning.conftest import facts
 from tunewright import api
 from tunewright.errors import TunewrightError, error
 from tunewright.extras.deploy import background_worker
 from tunewright.extras.deploy.background_worker import StoppedError, perform
-from tunewright.launch import begin_work
-from tunewright.planning.run_plan import InspectedFacts
 from tunewright.reporting import Reporter
 from tunewright.rundir import background_work, run_lock
 from tunewright.rundir.background_work import WorkRecord
 
-__all__ = ["facts"]
+__all__ = ["facts", "held", "run"]
 PATIENCE = 60.0
 
 
-@pytest.fixture
-def run(tmp_path: Path, facts: Callable[..., InspectedFacts], monkeypatch: pytest.MonkeyPatch) -> api.TrainedRun:
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return finished_run(tmp_path / "runs" / "shop", facts())
-
-
-@pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """No process is started; what it would hold is held here, until it is released."""
-    locks: list[int] = []
-    monkeypatch.setattr(begin_work, "spawn", lambda argv, *, stdin, **_: locks.append(os.dup(stdin)))
-    yield locks
-    for lock in locks:
-        os.close(lock)
 
 
 def end(locks: list[int]) -> None:

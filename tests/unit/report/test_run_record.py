@@ -184,7 +184,7 @@ def test_a_promise_is_compared_with_the_memory_that_it_was_made_for(
     """A plan for a GPU promises the GPU's memory, not that of the process beside it."""
     story = start()
     story.done(4, 4, device_bytes=device_bytes)
-    first, second, *_others = sections.estimates(run_record.read(story.run))["rows"]
+    first, second, *_others = sections.estimates(run_record.read(story.run)).rows
     promised = formatting.size(story.plan.memory.peak_bytes)
     if device_bytes is None:
         assert first[:3] == ("Peak memory", promised, formatting.size(2_212_000_000))

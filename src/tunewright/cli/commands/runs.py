@@ -82,20 +82,8 @@ def _row(row: "RunOverview") -> tuple[str, ...]:
     started = formatting.moment(row.info.created) if row.info else ""
     model = printable(Path((row.info.model if row.info else None) or "").name)
     state = formatting.label(formatting.STATES, row.state)
-    last = plan_summary.one_line(row.damage.message()) if row.damage else _scores(row)
+    last = plan_summary.one_line(row.damage.message()) if row.damage else formatting.main_change(row.result, "->")
     return plan_summary.one_line(row.run.name), state, started, model, last
-
-
-def _scores(row: "RunOverview") -> str:
-    from tunewright.report import formatting
-
-    before = (row.result.before if row.result else None) or {}
-    after = (row.result.after if row.result else None) or {}
-    main = formatting.main_score(after)
-    if not main:
-        return ""
-    change = f"{formatting.score(main, before.get(main))} -> {formatting.score(main, after.get(main))}"
-    return f"{formatting.label(formatting.METRICS, main)} {change}"
 
 
 def watch(

@@ -1,6 +1,6 @@
 """`tunewright verify`"""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunewright.api.run_handle import TrainedRun
     from tunewright.cli.console import Channel, ConsoleStyle
     from tunewright.errors import Problem
+    from tunewright.extras.session_requests import ProofRecord
     from tunewright.rundir.integrity import IntegrityReport
 
 FILES_NAMED = 5
@@ -45,19 +46,19 @@ def verify(
     if numerics and run is None:
         raise typer.BadParameter(_("--numerics needs a run, as a folder alone has no model and no rows"))
     faults = _file_problems(folders, run) + _base_problems(folders)
-    proof = _prove(run) if numerics and run and not faults else {}
+    proof = _prove(run) if numerics and run and not faults else None
     if as_json:
         console.as_json(_json(folders, run, proof))
     else:
         _print(folders, run, console.out())
         if proof:
             _print_checks(proof, console.out())
-    problems = faults or _check_problems(proof)
+    problems = faults or (_check_problems(proof) if proof else [])
     if problems:
         raise errors_of(problems)
 
 
-def _prove(run: "TrainedRun") -> dict[str, object]:
+def _prove(run: "TrainedRun") -> "ProofRecord":
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(run.name)))
     try:
         with live_display.meter(_("Comparing")) as reporter:
@@ -66,7 +67,7 @@ def _prove(run: "TrainedRun") -> dict[str, object]:
         run.close()
 
 
-def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: dict[str, Any]) -> dict[str, object]:
+def _json(folders: "list[IntegrityReport]", run: "TrainedRun | None", proof: "ProofRecord | None") -> dict[str, object]:
     who = {"run": str(run.path), "name": run.name, "state": run.state} if run else {}
     sound = not any(folder.faults for folder in folders)
     proven = {"proven": not any(check["outcome"] == "failed" for check in proof["checks"]), **proof} if proof else {}
@@ -98,11 +99,11 @@ def _base_problems(folders: "list[IntegrityReport]") -> "list[Problem]":
     ]
 
 
-def _check_problems(proof: dict[str, Any]) -> "list[Problem]":
+def _check_problems(proof: "ProofRecord") -> "list[Problem]":
     from tunewright.errors import Problem
     from tunewright.planning.fast_paths import PATHS
 
-    checks = proof.get("checks", [])
+    checks = proof["checks"]
     failed = [check["name"] for check in checks if check["outcome"] == "failed"]
     if not failed:
         return []
@@ -143,7 +144,7 @@ def _faults_of(folder: "IntegrityReport") -> str:
     )
 
 
-def _print_checks(proof: dict[str, Any], channel: "Channel") -> None:
+def _print_checks(proof: "ProofRecord", channel: "Channel") -> None:
     """Each equality with what was found, how much is allowed, and what that is a share of."""
     from tunewright.report import formatting
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from subprocess import PIPE, Popen
-from typing import Any
+from typing import TypedDict
 
 from tunewright.data.examples.formats import Example
 from tunewright.data.stored_examples import as_json
@@ -84,9 +84,16 @@ def _answer(worker: "Popen[str]", key: str, chunk: Sequence[Example]) -> bytes |
         return None
 
 
+class TokenizerSetup(TypedDict):
+    """What a process makes the tokenizer of its rules from."""
+
+    folder: str
+    template: str | None
+
+
 @contextmanager
-def encoder_pool(num_workers: int, rules: EncodingRules, setup: dict[str, Any]) -> Iterator[EncoderPool]:
-    """So many processes with these rules; `setup` names the folder and the template of the tokenizer."""
+def encoder_pool(num_workers: int, rules: EncodingRules, setup: TokenizerSetup) -> Iterator[EncoderPool]:
+    """So many processes with these rules."""
     tokenizer = rules.tokenizer
     first_line = json.dumps({
         **setup,

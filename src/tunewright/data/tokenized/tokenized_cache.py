@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, get_args, overload
+from typing import Any, Protocol, TypedDict, get_args, overload
 
 from tunewright.data.tokenized.loss_mask import RenderNote
 from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExample
@@ -48,6 +48,20 @@ def dump(rows: Iterable[TokenizedExample], key: str = "", problems: Sequence[Pro
     builder = BlockBuilder()
     builder.extend(rows)
     return builder.block(key, problems)
+
+
+class BlockHead(TypedDict):
+    """The line that describes a block; in the file the digest of the rest, `sha256`, stands in it too."""
+
+    format: int
+    rows: int
+    columns: Mapping[str, tuple[Any, int]]
+    """Type as in `array`, and length."""
+    labels: str
+    byteorder: str
+    key: str
+    problems: Sequence[Mapping[str, object]]
+    """Stored problems of rows that became none."""
 
 
 class BlockBuilder:
@@ -105,10 +119,10 @@ class BlockBuilder:
             "labels": self._labels if self._labels.typecode == "d" else _smallest(self._labels, _letters(self._labels)),
         }
         body = b"".join(_padded(column.tobytes()) for column in columns.values())
-        head = {
+        head: BlockHead = {
             "format": FORMAT,
             "rows": len(self),
-            "columns": {name: [column.typecode, len(column)] for name, column in columns.items()},
+            "columns": {name: (column.typecode, len(column)) for name, column in columns.items()},
             "labels": SPANS if self._are_spans else "one by one",
             "byteorder": sys.byteorder,
             "key": key,
@@ -175,8 +189,8 @@ class StoredRows(Sequence[TokenizedExample]):
     `problems` are those of rows that became none, `digest` is over all of the block.
     """
 
-    def __init__(self, head: Mapping[str, Any], columns: Mapping[str, memoryview], digest: str) -> None:
-        self.num_rows: int = head["rows"]
+    def __init__(self, head: BlockHead, columns: Mapping[str, memoryview], digest: str) -> None:
+        self.num_rows = head["rows"]
         self.digest = digest
         self.columns = columns
         self.problems = [Problem.from_record(record) for record in head["problems"]]
@@ -240,7 +254,7 @@ def parse(content: bytes | mmap.mmap, key: str = "", *, is_checked: bool = True)
         return None
 
 
-def _columns(head: Mapping[str, Any], body: memoryview) -> dict[str, memoryview]:
+def _columns(head: BlockHead, body: memoryview) -> dict[str, memoryview]:
     """The columns of a body. Raises: ValueError where it is shorter or longer than its head says."""
     columns: dict[str, memoryview] = {}
     place = 0

@@ -1,8 +1,8 @@
 """The check that all weights of a base come from its files: transformers initializes what is missing, and drops what is surplus."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypedDict
 
 from transformers import PreTrainedModel
 
@@ -21,10 +21,16 @@ COMPUTED = re.compile(
 )
 
 
-def check_loaded(
-    model: PreTrainedModel, info: Mapping[str, Any], plan: Plan, stored: Mapping[str, TensorEntry]
-) -> None:
-    """`info` is transformers' report on loading; `stored` are the headers of the files, by tensor name.
+class LoadingInfo(TypedDict):
+    """transformers' report on loading: tensors of the model, of its files, and of both with the shapes in file and model."""
+
+    missing_keys: Collection[str]
+    unexpected_keys: Collection[str]
+    mismatched_keys: Collection[tuple[str, Sequence[int], Sequence[int]]]
+
+
+def check_loaded(model: PreTrainedModel, info: LoadingInfo, plan: Plan, stored: Mapping[str, TensorEntry]) -> None:
+    """`stored` are the headers of the files, by tensor name.
 
     Nothing may be missing, surplus or of another shape, except for heads: that of a classification task may be new or have
     another number of labels, and one of another task may be left in the file. Tensors that transformers knows to be left

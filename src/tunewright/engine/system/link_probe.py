@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tunewright.engine.system import device
 from tunewright.engine.system.ranks import PeerLost, Ranks, connect, end_with_parent, join, meet, named_by_parent
-from tunewright.errors import Problem, TunewrightError
+from tunewright.errors import TunewrightError, error, unexpected
 from tunewright.inspection.machine_info import LinkSpeed
 from tunewright.rundir import atomic_io
 from tunewright.rundir.rank_files import PLACE, TIMEOUT
@@ -60,15 +60,19 @@ def main() -> None:
         join(ranks, store)
         answer = {"link": measure(ranks).model_dump(mode="json")}
     except TunewrightError as fault:
-        answer = {"problems": [problem.to_record() for problem in fault.problems]}
+        answer = _refusal(fault)
     except PeerLost as fault:
-        values = {"main": os.environ[PLACE], "seconds": round(float(os.environ[TIMEOUT])), "reason": str(fault)}
-        answer = {"problems": [Problem("E527", values=values).to_record()]}
+        seconds = round(float(os.environ[TIMEOUT]))
+        answer = _refusal(error("E527", main=os.environ[PLACE], seconds=seconds, reason=str(fault)))
     except Exception as fault:  # of a backend that was not tried
-        answer = {"problems": [Problem("E802", values={"reason": f"{type(fault).__name__}: {fault}"}).to_record()]}
+        answer = _refusal(unexpected(fault))
     if ranks.is_first_here:
         atomic_io.write_json(Path(sys.argv[1]), answer)
     os._exit(0)  # threads of a process group whose peer is gone would wait for it
+
+
+def _refusal(fault: TunewrightError) -> dict[str, object]:
+    return {"problems": [problem.to_record() for problem in fault.problems]}
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 Read in llama.cpp's convert_lora_to_gguf.py (build b10605) and in vLLM 0.32's lora/peft_helper.py.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from tunewright.config.methods import METHODS
-from tunewright.extras.export.effective_alpha import layer_of
+from tunewright.extras.export.effective_alpha import LoraConfig, layer_of
 from tunewright.extras.export.formats import ExportFormat
 from tunewright.i18n import N_, Phrase, counted
 from tunewright.inspection.model_info import ModelInfo
+from tunewright.inspection.weight_shards import Headers
 from tunewright.planning.run_plan import Plan
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -20,9 +20,7 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _CHANGED_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 
 
-def adapter_limits(
-    row: ExportFormat, plan: Plan, config: Mapping[str, Any], tensors: Mapping[str, Any]
-) -> Iterator[str]:
+def adapter_limits(row: ExportFormat, plan: Plan, config: LoraConfig, tensors: Headers) -> Iterator[str]:
     """Each reason why this format cannot hold the adapter; `tensors` is the header of its weights."""
     method = METHODS[plan.run.method]
     if method.is_prompt_learning:
@@ -39,7 +37,7 @@ def adapter_limits(
         yield from vllm_limits(config, tensors)
 
 
-def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+def _beyond_lora(config: LoraConfig, tensors: Headers) -> Iterator[str]:
     start = str(config.get("init_lora_weights")).lower()
     if start.startswith(_CHANGED_BASE):
         yield Phrase(N_("its start ({start}) changed the base's weights"), start=start)
@@ -51,7 +49,7 @@ def _beyond_lora(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Itera
         yield Phrase(N_("{number} are no factors of LoRA, as {name}"), number=number, name=others[0])
 
 
-def _other_parts(config: Mapping[str, Any]) -> Iterator[str]:
+def _other_parts(config: LoraConfig) -> Iterator[str]:
     """What the config says is in the file beside the factors."""
     if config.get("use_dora"):
         yield N_("DoRA scales whole columns of the weights by their norm")
@@ -65,7 +63,7 @@ def _other_parts(config: Mapping[str, Any]) -> Iterator[str]:
         yield N_("it changes parameters of experts (target_parameters)")
 
 
-def llama_cpp_limits(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[str]:
+def llama_cpp_limits(model: ModelInfo, tensors: Headers) -> Iterator[str]:
     """Reasons of llama.cpp's converter and engine, for factors of LoRA."""
     layers = {layer_of(name) for name in tensors}
     vocabulary = {path for group in model.vocabulary for path in group.paths}
@@ -78,14 +76,14 @@ def llama_cpp_limits(model: ModelInfo, tensors: Mapping[str, Any]) -> Iterator[s
         yield Phrase(N_("the converter turns the factors of {type}'s layers over"), type=model.model_type)
 
 
-def vllm_limits(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Iterator[str]:
+def vllm_limits(config: LoraConfig, tensors: Headers) -> Iterator[str]:
     """Reasons of vLLM, for factors of LoRA."""
     rank = highest_rank(config, tensors)
     if rank > VLLM_RANKS[-1]:
         yield Phrase(N_("its rank {rank} is above {most}"), rank=rank, most=VLLM_RANKS[-1])
 
 
-def highest_rank(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> int:
+def highest_rank(config: LoraConfig, tensors: Headers) -> int:
     """The highest rank of any layer, from the tensors."""
     ranks = [entry["shape"][0] for name, entry in tensors.items() if name.endswith(".lora_A.weight")]
     return max(ranks, default=int(config.get("r") or 0))

@@ -10,11 +10,37 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TypedDict, cast
+
+from tunewright.inspection.weight_shards import Headers
+from tunewright.security import read_json
 
 _PREFIX = "base_model.model."
 _A = (".lora_A.weight", ".lora_embedding_A")
 _B = (".lora_B.weight", ".lora_embedding_B")
+
+
+class LoraConfig(TypedDict, total=False):
+    """What an export looks at in an adapter_config.json of PEFT; only `r` and `lora_alpha` are in that of every LoRA."""
+
+    peft_type: str
+    r: int
+    lora_alpha: float
+    use_rslora: bool
+    use_dora: bool
+    init_lora_weights: bool | str
+    bias: str
+    lora_bias: bool
+    alpha_pattern: Mapping[str, float] | None
+    modules_to_save: list[str] | None
+    trainable_token_indices: object
+    target_parameters: list[str] | None
+
+
+def lora_config(path: Path) -> LoraConfig:
+    """The config that PEFT wrote beside an adapter. Raises: ModelError E309."""
+    return cast(LoraConfig, read_json(path))
 
 
 @dataclass(frozen=True)
@@ -36,7 +62,7 @@ def layer_of(name: str) -> str:
     return ""
 
 
-def effective_alpha(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> EffectiveAlpha:
+def effective_alpha(config: LoraConfig, tensors: Headers) -> EffectiveAlpha:
     """The alpha to write, from an adapter's config and the header of its weights (`security.safetensors_header`)."""
     by_layer = {
         layer_of(name): _alpha_of(layer_of(name), config, rank=entry["shape"][0])
@@ -52,7 +78,7 @@ def effective_alpha(config: Mapping[str, Any], tensors: Mapping[str, Any]) -> Ef
     return EffectiveAlpha(alpha, factors)
 
 
-def _alpha_of(layer: str, config: Mapping[str, Any], *, rank: int) -> float:
+def _alpha_of(layer: str, config: LoraConfig, *, rank: int) -> float:
     """The alpha that gives this layer's scale when it is divided by its rank."""
     pattern = config.get("alpha_pattern") or {}
     alpha = next(

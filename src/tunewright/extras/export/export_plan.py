@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS
@@ -13,7 +12,7 @@ from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
 from tunewright.errors import Problem, error
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
-from tunewright.extras.export.effective_alpha import effective_alpha
+from tunewright.extras.export.effective_alpha import LoraConfig, effective_alpha, lora_config
 from tunewright.extras.export.formats import FORMATS, ExportFormat, Way, format_of, missing, unknown
 from tunewright.extras.export.gguf import CONFIG, CONVERTED, WEIGHTS
 from tunewright.extras.export.gguf_limits import converter_limits, gguf_size
@@ -21,11 +20,11 @@ from tunewright.extras.export.go_templates import compared_template
 from tunewright.extras.export.original_gguf import original_bytes
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, is_here, tool_folder
 from tunewright.i18n import N_, Phrase
-from tunewright.inspection.weight_shards import headers
+from tunewright.inspection.weight_shards import Headers, headers
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir.run_dir import RunDir
-from tunewright.security import read_json, safetensors_header
+from tunewright.security import safetensors_header
 
 SMALL_FILES = 4 * 2**20  # tokenizer, card, scripts
 # Seconds on one core of a Xeon, November 2026: imports and checks of a merge, of a converter; bytes of fp32 a second in each.
@@ -160,9 +159,16 @@ def _refusal(row: ExportFormat, way: Way, reason: str, instead: str) -> Problem:
     return Problem("E620", values=values)
 
 
-def adapter_files(run: RunDir) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def adapter_files(run: RunDir) -> tuple[LoraConfig, Headers]:
     """The adapter's config, and the header of its weights. Raises: ModelError E309."""
-    return read_json(run.adapter_dir / CONFIG), safetensors_header(run.adapter_dir / WEIGHTS)
+    return lora_config(run.adapter_dir / CONFIG), safetensors_header(run.adapter_dir / WEIGHTS)
+
+
+def merged_bytes(plan: Plan) -> int | None:
+    """About how large a run's merged model is as a folder of transformers; None for a method that cannot be merged."""
+    if not METHODS[plan.run.method].merges:
+        return None
+    return stored_bytes(plan.facts.model, plan.run.model.precision, "none") + SMALL_FILES
 
 
 @dataclass(frozen=True)
@@ -178,7 +184,7 @@ class _Sizes:
         return tuple(PlannedFile(path.name, path.stat().st_size) for path in files)
 
     @cached_property
-    def tensors(self) -> Mapping[str, Mapping[str, Any]]:
+    def tensors(self) -> Headers:
         return headers(Path(self.plan.facts.model.folder))
 
     @property

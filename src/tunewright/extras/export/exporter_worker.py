@@ -1,8 +1,7 @@
 """A merged classifier or tagger by transformers' own exporters: `python -m tunewright.extras.export.exporter_worker`.
 
-Reads one JSON object from standard input: `model` and `target` (folders), `format` (onnx, openvino), `auto_class`, `rows`
-(lists of ids) and `second_texts` (where each row's second text begins; 0 if it has none). Writes one to standard output: what
-both models gave for the rows. What libraries print goes to standard error.
+Reads one JSON object from standard input, an `ExporterRequest`, and writes one to standard output: what both models gave for the
+rows. What libraries print goes to standard error.
 """
 
 # Shapes: B rows, T tokens, C classes
@@ -13,7 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 import transformers
@@ -28,6 +27,21 @@ EXPORTERS: dict[str, Any] = {
     "onnx": lambda model, inputs: OnnxExporter().export(model, inputs, OnnxConfig(dynamic=True)),
     "openvino": lambda model, inputs: OpenVINOExporter().export(model, inputs, OpenVINOConfig(dynamic=True)),
 }
+
+
+class ExporterRequest(TypedDict):
+    """What is exported, and the rows that both models are given."""
+
+    model: str
+    """A folder, as `target` is."""
+    target: str
+    format: str
+    """onnx or openvino."""
+    auto_class: str
+    rows: list[list[int]]
+    """Ids."""
+    second_texts: list[int]
+    """Where each row's second text begins; 0 if it has none."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ def padded(rows: Sequence[Row], config: Any) -> dict[str, Tensor]:
     return batch
 
 
-def export(request: dict[str, Any]) -> dict[str, object]:
+def export(request: ExporterRequest) -> dict[str, object]:
     """Export, load the files again, and compare logits and labels with torch, row by row and all rows in one padded batch."""
     auto_class = CLASSES[request["auto_class"]]
     model = auto_class.from_pretrained(

@@ -5,25 +5,15 @@ Nothing of theirs is imported here. What they write passes our gate before any e
 
 import json
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunewright.extras.export.converter_failure import converter_failure, last_words
-from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha
+from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha, lora_config
 from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
 from tunewright.i18n import _
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
-from tunewright.security import (
-    command,
-    gate_gguf,
-    gate_model_folder,
-    read_json,
-    safetensors_header,
-    script_command,
-    spawn,
-)
+from tunewright.security import command, gate_gguf, gate_model_folder, safetensors_header, script_command, spawn
 
 CONVERTED = ("f32", "f16", "bf16", "q8_0")
 """What the converter writes by itself."""
@@ -86,7 +76,7 @@ def adapter_to_gguf(adapter_folder: Path, base_folder: Path, outfile: Path, repo
 
 def with_one_alpha(adapter: Path, scratch: Path) -> Path:
     """A folder whose `lora_alpha` over the rank is every layer's scale: the adapter's own, or a changed copy in `scratch`."""
-    config: Mapping[str, Any] = read_json(adapter / CONFIG)
+    config = lora_config(adapter / CONFIG)
     wanted = effective_alpha(config, safetensors_header(adapter / WEIGHTS))
     if wanted == EffectiveAlpha(float(config["lora_alpha"]), {}):
         return adapter

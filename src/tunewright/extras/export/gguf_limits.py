@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -17,6 +16,7 @@ from tunewright.extras.export.gguf import run_script
 from tunewright.extras.export.tool_wheels import architectures
 from tunewright.i18n import N_, Phrase
 from tunewright.inspection.tensor_names import listed
+from tunewright.inspection.weight_shards import Headers
 from tunewright.planning.run_plan import Plan
 from tunewright.security import read_json
 
@@ -43,7 +43,7 @@ class GgufSize:
     fallen_back: int
 
 
-def gguf_size(tensors: Mapping[str, Mapping[str, Any]], quant: str) -> GgufSize:
+def gguf_size(tensors: Headers, quant: str) -> GgufSize:
     """Of a model with these tensors (`inspection.weight_shards.headers`); vectors stay in fp32."""
     bits, matrices, fallen_back = 0.0, 0, 0
     for entry in tensors.values():

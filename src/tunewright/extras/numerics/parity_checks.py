@@ -39,7 +39,7 @@ from tunewright.engine.training.loss_backends import (
     unsupported_reason,
 )
 from tunewright.errors import ExportError, ModelError
-from tunewright.extras.session_requests import ProveResult
+from tunewright.extras.session_requests import CheckRecord, ComparedRecord, ProveResult
 from tunewright.i18n import N_
 from tunewright.kernels.cpu_matmul import EXACT, default_matmul, onednn_error, onednn_matmul
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
@@ -75,8 +75,9 @@ class ParityResult:
     def is_within(self) -> bool:
         return self.difference <= self.tolerance  # NaN is not within
 
-    def to_json(self) -> dict[str, object]:
-        return {**vars(self), "difference": self.difference if math.isfinite(self.difference) else None}
+    def to_json(self) -> ComparedRecord:
+        difference = self.difference if math.isfinite(self.difference) else None
+        return {"what": self.what, "difference": difference, "tolerance": self.tolerance}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class ParityCheck:
             return "failed"
         return "ok" if self.compared else "not_applicable"
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> CheckRecord:
         compared = [result.to_json() for result in self.compared]
         return {"name": self.name, "outcome": self.outcome, "reason": self.reason, "compared": compared}
 

@@ -312,12 +312,10 @@ class EndpointClient:
 
 def _refusal(url: str, path: str, status: int, content: bytes) -> TunewrightError:
     reason = printable(" ".join(content[:SHOWN].decode("utf-8", "replace").split()))
-    values: dict[str, Any] = {"url": url, "path": path, "status": status, "reason": reason or "-"}
-    if status in (401, 403):
-        values["key"] = "--api-key-file FILE"
+    helps = {"key": "--api-key-file FILE"} if status in (401, 403) else {}
     if status == 404 and path == "/v1/chat/completions":
-        values["model"] = "--model NAME"
-    return error("E661", **values)
+        helps = {"model": "--model NAME"}
+    return error("E661", url=url, path=path, status=status, reason=reason or "-", **helps)
 
 
 def _is_refusal_of(refusal: TunewrightError, field_name: str) -> bool:

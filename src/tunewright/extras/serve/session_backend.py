@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import TypedDict, TypeVar
 
 import anyio
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -26,6 +26,14 @@ from tunewright.rundir.session_protocol import Sampling, SessionRequest, Session
 ResultT = TypeVar("ResultT", bound=SessionResult)
 Usage = Mapping[str, int]
 ENDED = "E506"  # the session's process ended in the middle of a request
+
+
+class AnswerHead(TypedDict):
+    """What an answer and each of its events begin with."""
+
+    id: str
+    created: int
+    model: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class SessionBackend:
         if turns[0]["role"] != "system":
             turns = [*model.opening, *turns]
         reply = ReplyRequest(turns, request.answer_tokens(), _sampling(request))
-        answer = {"id": f"chatcmpl-{token_hex(12)}", "created": int(time.time()), "model": model.name}
+        answer: AnswerHead = {"id": f"chatcmpl-{token_hex(12)}", "created": int(time.time()), "model": model.name}
         if request.stream:
             return await self._stream(session, reply, answer, wants_usage=request.wants_usage())
         result = await self._ask(session, reply, ReplyResult)
@@ -93,7 +101,7 @@ class SessionBackend:
         )  # fmt: skip
 
     async def _stream(
-        self, session: ServedSession, reply: ReplyRequest, answer: Mapping[str, Any], *, wants_usage: bool
+        self, session: ServedSession, reply: ReplyRequest, answer: AnswerHead, *, wants_usage: bool
     ) -> Response:
         """The answer as it is generated. Raises: ApiError 400, 503 before its first piece."""
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
@@ -213,7 +221,7 @@ class _ReplyStream(StreamingResponse):
     """An answer as OpenAI's events, from the work that generates it and the pieces of its text, after which there is a None."""
 
     def __init__(
-        self, work: "asyncio.Task[ReplyResult]", pieces: "asyncio.Queue[str | None]", answer: Mapping[str, Any], *,
+        self, work: "asyncio.Task[ReplyResult]", pieces: "asyncio.Queue[str | None]", answer: AnswerHead, *,
         wants_usage: bool,
     ) -> None:  # fmt: skip
         super().__init__(self._events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})

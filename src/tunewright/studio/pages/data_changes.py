@@ -15,7 +15,7 @@ from tunewright.config.tasks import TASKS
 from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
 from tunewright.security import jail
-from tunewright.studio import data_store, rendering, uploads
+from tunewright.studio import data_choices, data_store, rendering, uploads
 from tunewright.studio.data_store import DataEntry
 from tunewright.studio.pages import data
 from tunewright.studio.state import studio_of
@@ -52,11 +52,7 @@ def from_folder(request: Request, form: FormData) -> Response:
 
 def demo(request: Request, form: FormData) -> Response:
     """`POST /data/demo`: the generated rows of a task."""
-    task = rendering.text_of(form, "task") or "causal_lm"
-    run = api.quickstart_request(task=task).run
-    assert isinstance(run.data.train, str)
-    holdout = run.data.holdout if run.data.holdout != "auto" else None
-    entry = data_store.add(run.data.train, f"demo {task}", model=run.model.name, task=run.task, holdout=holdout)
+    entry = data_choices.bring_demo(rendering.text_of(form, "task") or "causal_lm")
     return rendering.see(request, f"/data/{entry.id}")
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a run, and its remedies carried out by a button; the run's page shows the cards."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -17,11 +17,19 @@ from tunewright.studio.pages.run_rows import run_named
 from tunewright.studio.state import studio_of
 
 
-def values(run: api.TrainedRun, found: Sequence[Finding]) -> dict[str, Any]:
-    """What the cards of findings.html.j2 show."""
+class FindingCards(TypedDict):
+    """What findings.html.j2 shows of a run."""
+
+    name: str
+    findings: Sequence[Finding]
+    can_go_on_with: Callable[[Remedy], bool]
+    flags_of: Callable[[Remedy], str]
+
+
+def cards(run: api.TrainedRun, findings: Sequence[Finding]) -> FindingCards:
     return {
         "name": run.name,
-        "findings": found,
+        "findings": findings,
         "can_go_on_with": lambda remedy: api.can_go_on_with(run, remedy),
         "flags_of": lambda remedy: api.flags(remedy.patch),
     }
@@ -30,7 +38,7 @@ def values(run: api.TrainedRun, found: Sequence[Finding]) -> dict[str, Any]:
 def show(request: Request) -> Response:
     """`/runs/{name}/findings`: the cards alone."""
     run = run_named(request.path_params["name"])
-    return rendering.page("findings.html.j2", request, **values(run, api.diagnose(run.dir).findings))
+    return rendering.page("findings.html.j2", request, **cards(run, api.diagnose(run.dir).findings))
 
 
 def apply(request: Request, form: FormData) -> Response:

@@ -1,9 +1,5 @@
 """This machine in words: what it can train, built-in models, what runs take on the disk, versions; and what terms mean."""
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
-
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,6 +9,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.studio import rendering, work_view
 from tunewright.studio.pages import run_rows
+from tunewright.studio.work_frame import work_frame
 
 PLACE = "/machine"
 
@@ -24,7 +21,7 @@ def show(request: Request) -> Response:
     return rendering.page(
         "machine.html.j2",
         request,
-        **_works(request),
+        **work_frame(PLACE),
         machine=api.doctor(measures=False),
         cards=list(api.builtin_models().values()),
         uses=[(use, api.TrainedRun(use.run).state) for use in uses],
@@ -32,8 +29,9 @@ def show(request: Request) -> Response:
     )
 
 
-def _works(_request: Request) -> Mapping[str, Any]:
-    return {"works": work_view.shown_works(), "work_place": PLACE}
+def stream(request: Request) -> Response:
+    """`/machine/stream`: the downloads whenever something of them changes."""
+    return work_view.stream(lambda _request: work_frame(PLACE), request)
 
 
 def fetch(request: Request, form: FormData) -> Response:
@@ -75,7 +73,7 @@ def remove_checkpoints(request: Request, form: FormData) -> Response:
 
 def _changed(request: Request) -> Response:
     if rendering.is_partial(request):
-        return rendering.page("work_frame.html.j2", request, **_works(request))
+        return rendering.page("work_frame.html.j2", request, **work_frame(PLACE))
     return rendering.see(request, PLACE)
 
 
@@ -88,7 +86,7 @@ def explain(request: Request) -> Response:
 
 ROUTES = [
     Route(PLACE, show),
-    Route(f"{PLACE}/stream", partial(work_view.stream, _works)),
+    Route(f"{PLACE}/stream", stream),
     Route(f"{PLACE}/fetch", rendering.posted(rendering.telling(fetch)), methods=["POST"]),
     Route(f"{PLACE}/stop", rendering.posted(rendering.telling(stop)), methods=["POST"]),
     Route(f"{PLACE}/remove", rendering.posted(remove_model), methods=["POST"]),

@@ -1,7 +1,7 @@
 """One run, live or ended: state, phases, curves, what was said, its log; stopping, going on and removing it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -10,13 +10,19 @@ from starlette.routing import Route
 
 from tunewright import api
 from tunewright.errors import Problem, TrainingError
+from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names
-from tunewright.rundir.events import AlertEvent
+from tunewright.rundir.events import AlertEvent, NoteEvent
+from tunewright.rundir.rank_files import RankState
 from tunewright.rundir.run_dir import ENDED, LIVE, RESUMABLE, WAITING
+from tunewright.rundir.run_progress import ProgressView
 from tunewright.studio import rendering
 from tunewright.studio.live import Watch
 from tunewright.studio.pages import findings, run_rows
 from tunewright.studio.state import studio_of
+
+if TYPE_CHECKING:
+    from tunewright.report.run_report import ReportSections
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
 LOG_LINES = 400
@@ -28,28 +34,52 @@ def show(request: Request) -> Response:
     live = studio_of(request).live
     try:
         watch = live.watch(run)
-        values = _values(watch)
+        status = _status(watch)
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
-    sections = _sections(watch)
-    if "record" in sections:
-        values["problems"] = []  # the verdict names them
-    return rendering.page("run.html.j2", request, **{**sections, **values}, log=_log(run, ""))
+    sections, damage = _sections(watch)
+    shown: dict[str, Any] = {**status}
+    if sections:
+        shown = {**sections, **findings.cards(run, sections["findings"]), **status}
+        shown["problems"] = []  # the verdict names them
+    return rendering.page("run.html.j2", request, **shown, damage=damage, log=_log(run, ""))
 
 
-def _sections(watch: Watch) -> dict[str, object]:
-    """What the report shows of a run that ended; `damage` where its files do not tell, nothing before the end."""
+def _sections(watch: Watch) -> "tuple[ReportSections | None, Sequence[Problem]]":
+    """What the report shows of a run that ended, or why its files do not tell; neither before the end."""
     if watch.run.state not in ENDED:
-        return {"damage": []}
+        return None, ()
     try:
-        sections = api.report_sections(watch.run.dir, watch.history)
+        return api.report_sections(watch.run.dir, watch.history), ()
     except TrainingError as fault:
-        return {"damage": list(fault.problems)}
-    return {"damage": [], **sections, **findings.values(watch.run, sections["findings"])}
+        return None, fault.problems
 
 
-def _values(watch: Watch) -> dict[str, Any]:
-    """What the page shows of a run now."""
+class RunStatus(TypedDict):
+    """What status.html.j2 shows of a run now."""
+
+    run: api.TrainedRun
+    name: str
+    state: str
+    is_live: bool
+    is_waiting: bool
+    goes_on: bool
+    """Whether a button resumes it."""
+    plan: Plan
+    view: ProgressView
+    phases: Sequence[tuple[str, str]]
+    """Each with `done`, `now` or `next`."""
+    seconds: Mapping[str, float]
+    """By phase."""
+    planned_seconds: float | None
+    alerts: Sequence[Problem]
+    notes: Sequence[NoteEvent]
+    problems: Sequence[Problem]
+    """Why it ended as it did."""
+    ranks: Sequence[RankState]
+
+
+def _status(watch: Watch) -> RunStatus:
     run, plan = watch.run, watch.run.plan
     state = run.state
     clock = watch.history.clock
@@ -73,7 +103,7 @@ def _values(watch: Watch) -> dict[str, Any]:
 
 
 def _rail(now: str, ended: Mapping[str, float], *, has_ended: bool) -> list[tuple[str, str]]:
-    """Each phase with `done`, `now` or `next`; of a run that has ended those that there were."""
+    """Where each phase is; of a run that has ended those that there were."""
     rail = [
         (phase, "now" if phase == now and not has_ended else "done" if phase in ended else "next") for phase in PHASES
     ]
@@ -94,10 +124,10 @@ def stream(request: Request) -> Response:
     def look() -> tuple[str, str]:
         watch = live.watch(run)
         position = watch.look()  # before the text is made: what comes meanwhile makes another state
-        values = _values(watch)
-        text = rendering.html("status.html.j2", request, **values)
-        is_over = not values["is_live"] and not values["is_waiting"]
-        return ("" if is_over else f"{position} {values['state']}"), text
+        status = _status(watch)
+        text = rendering.html("status.html.j2", request, **status)
+        is_over = not status["is_live"] and not status["is_waiting"]
+        return ("" if is_over else f"{position} {status['state']}"), text
 
     return live.stream(look)
 

@@ -56,7 +56,6 @@ class RunRow:
     name: str
     state: str
     created: float
-    title: str = ""
     task: str = ""
     model: str = ""
     data: str = ""
@@ -105,11 +104,10 @@ def _row(run: api.TrainedRun) -> RunRow | None:
         name=run.name,
         state=overview.state,
         created=info.created if info else changed / 1e9,
-        title=info.name if info else "",
         task=plan.run.task if plan else "",
         model=formatting.file_name(plan.facts.model.name) if plan else "",
         data=formatting.file_names(plan.run.data.paths) if plan else "",
-        scores=_scores(overview),
+        scores=formatting.main_change(result, "→"),
         seconds=seconds,
         peak_bytes=result.peak_rss_bytes if result else None,
         losses=overview.losses,
@@ -128,13 +126,3 @@ def _read(
         return overview, run.plan, run.dir.seconds()
     except TrainingError:
         return overview, None, None
-
-
-def _scores(overview: RunOverview) -> str:
-    before = (overview.result.before if overview.result else None) or {}
-    after = (overview.result.after if overview.result else None) or {}
-    main = formatting.main_score(after)
-    if not main:
-        return ""
-    change = f"{formatting.score(main, before.get(main))} → {formatting.score(main, after.get(main))}"
-    return f"{formatting.label(formatting.METRICS, main)} {change}"

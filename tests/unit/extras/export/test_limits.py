@@ -1,15 +1,21 @@
 """The alpha that an adapter is written with, the names and numbers of start scripts, sizes of GGUF files."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.unit.planning.conftest import facts as facts
+from tunewright.config.run_config import RunConfig
 from tunewright.extras.export.adapter_limits import VLLM_RANKS, llama_cpp_limits, max_lora_rank, vllm_limits
 from tunewright.extras.export.effective_alpha import EffectiveAlpha, effective_alpha, layer_of
+from tunewright.extras.export.export_plan import merged_bytes
 from tunewright.extras.export.gguf_limits import gguf_size
 from tunewright.extras.export.start_scripts import ServedAdapter, model_name, sglang_script, vllm_script
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
+from tunewright.planning.make_plan import make_plan
+from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir.base_model import BaseReference
 
 Q, V = "base_model.model.model.layers.0.self_attn.q_proj", "base_model.model.model.layers.0.self_attn.v_proj"
@@ -125,3 +131,15 @@ def test_layers_that_the_converter_turns_over() -> None:
 def test_a_rank_above_all_of_vllm_is_refused() -> None:
     assert list(vllm_limits({"r": 513}, tensors(q=513)))
     assert not list(vllm_limits({"r": 512}, tensors(q=512, v=8)))
+
+
+def test_a_merge_is_as_large_as_the_base_and_impossible_for_learned_inputs(
+    facts: Callable[..., InspectedFacts],
+) -> None:
+    def merged(method: str) -> int | None:
+        config = {"model": "smollm2", "data": "x.jsonl", "task": "causal_lm", "method": method}
+        return merged_bytes(make_plan(RunConfig.model_validate(config), facts()))
+
+    size = merged("lora")
+    assert size is not None and size >= 2 * facts().model.num_parameters
+    assert merged("prompt_tuning") is None
