@@ -43,8 +43,8 @@ class PendingLook(Generic[Seen]):
         pass
 
     def stop(self) -> None:
-        """End it at its next step."""
-        self.is_stopped = True
+        """End it at its next step, if it has not ended."""
+        self.is_stopped = not self.has_ended
 
     @property
     def has_ended(self) -> bool:
@@ -65,25 +65,23 @@ class PendingLook(Generic[Seen]):
         """What was seen by a look that has ended. Raises: what is wrong with the data; DataError E268 for one that was stopped."""
         return self._outcome.result()
 
-    def perform(self, look: Callable[[Reporter], Seen]) -> Callable[[], None]:
-        """Look; what is to be called when all that is left to do is to say how it ended."""
+    def perform(self, look: Callable[[Reporter], Seen]) -> None:
+        """Look, and end."""
         self._begun = time.monotonic()
         try:
             self.progress(0, 0)
             seen = look(self)
         except TunewrightError as fault:
-            return self._failing(fault)
+            self._outcome.set_exception(fault)
         except _StoppedError:
             self.is_stopped = True
-            return self._failing(error("E268"))
+            self._outcome.set_exception(error("E268"))
         except Exception as fault:
             logger.exception("a look failed")
-            return self._failing(unexpected(fault))
-        self.is_stopped = False  # it was quicker than the stop
-        return lambda: self._outcome.set_result(seen)
-
-    def _failing(self, fault: TunewrightError) -> Callable[[], None]:
-        return lambda: self._outcome.set_exception(fault)
+            self._outcome.set_exception(unexpected(fault))
+        else:
+            self.is_stopped = False  # it was quicker than the stop
+            self._outcome.set_result(seen)
 
 
 class BackgroundLooks(Generic[Seen]):
@@ -116,8 +114,7 @@ class BackgroundLooks(Generic[Seen]):
 
     def _perform(self, key: Hashable, look: Callable[[Reporter], Seen], pending: PendingLook[Seen]) -> None:
         with self._one_at_a_time:
-            end = pending.perform(look)
+            pending.perform(look)
         with self._lock:
             if not pending.is_stopped and self._pending.get(key) is pending:
                 del self._pending[key]
-        end()
