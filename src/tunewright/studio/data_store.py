@@ -101,8 +101,12 @@ def settings(number: str) -> dict[str, object]:
 
     Raises: HTTPException 404.
     """
-    stored_entry = entry(number)
-    return {**original_settings(stored_entry), **stored_entry.fixed}
+    return settings_of(entry(number))
+
+
+def settings_of(data: DataEntry) -> dict[str, object]:
+    """The same for data that were read already."""
+    return {**original_settings(data), **data.fixed}
 
 
 def _number(train: str) -> str:
