@@ -264,12 +264,13 @@ def _result(
 ) -> PlanResult:
     plan, loaded, problems = None, None, list(refused)
     fetch = outcome if isinstance(outcome, ModelFetch) else None
-    pending = outcome if isinstance(outcome, PendingLook) else None
+    look = outcome if isinstance(outcome, PendingLook) else None
+    looking = look if look and not look.has_ended else None
     try:
         loaded = planned_form.load()
-        if pending and pending.has_ended:
-            pending.result()
-        if fetch is None and (pending is None or pending.has_ended):
+        if look and not looking:
+            look.result()
+        if not fetch and not looking:
             device = planned_form.device or None
             plan = studio_of(request).planner.plan(loaded, device=device, with_alternatives=with_alternatives)
     except TunewrightError as fault:
@@ -286,8 +287,8 @@ def _result(
         asked=planned_form,
         plan=plan,
         fetch=fetch,
-        looking=pending if pending and not pending.has_ended else None,
-        was_stopped=bool(pending and pending.has_ended and pending.is_stopped),
+        looking=looking,
+        was_stopped=look is not None and not looking and look.is_stopped,
         few=few,
         settings=[setting for setting in settings if setting not in few],
         device_problems=by_option.get("device", []),
