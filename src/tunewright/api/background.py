@@ -94,7 +94,7 @@ def run_after(work: BackgroundWork, begin: Callable[[], TrainedRun]) -> TrainedR
 
     Raises: what `begin` raises, after which the next who asks begins it; TrainingError E525.
     """
-    return TrainedRun(RunDir(work.follow_up(lambda: begin().path)))
+    return TrainedRun(RunDir(work.follow_up(lambda: begin().path.resolve())))
 
 
 def stop_work(work: BackgroundWork) -> None:

@@ -47,7 +47,7 @@ class RowFilters:
     page: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "RowFilters":
+    def of(cls, given: Mapping[str, object]) -> "RowFilters":
         """As an address or a form has them."""
         return cls(**{name: str(given.get(name, ""))[:200] for name in ("kind", "q", "page")})
 
@@ -218,7 +218,7 @@ def _columns_as_read(entry: DataEntry, first: Sequence[Mapping[str, str]]) -> Co
 
 
 def _first_rows_if_any(entry: DataEntry) -> list[dict[str, str]]:
-    """None where they cannot be read."""
+    """The same; nothing where they cannot be read."""
     try:
         return _first_rows(entry)
     except TunewrightError:

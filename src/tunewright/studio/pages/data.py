@@ -73,8 +73,8 @@ async def row(request: Request) -> Response:
         return rendering.see(request, f"/data/{entry.id}")
     form = await run_in_threadpool(data_view.row_form, outcome.result(), request.path_params["number"])
     template = "data_cells.html.j2" if rendering.is_partial(request) else "data_row.html.j2"
-    values = {"entry": entry, "filters": _filters(request), "row": form}
-    return await run_in_threadpool(partial(rendering.page, template, request, **values))
+    page = partial(rendering.page, template, request, entry=entry, filters=_filters(request), row=form)
+    return await run_in_threadpool(page)
 
 
 async def entry_of(request: Request) -> DataEntry:
@@ -97,8 +97,11 @@ async def page_of(
 
 async def answer(template: str, request: Request, page: DataPage, status: int = 200) -> Response:
     """A page of data, or the part of one that a template is."""
-    values = {"page": page, "tasks": TASKS, "uses": data_view.USES, "as_text": data_view.as_text}
-    return await run_in_threadpool(partial(rendering.page, template, request, status=status, **values))
+    made = partial(
+        rendering.page, template, request, status=status,
+        page=page, tasks=TASKS, uses=data_view.USES, as_text=data_view.as_text,
+    )  # fmt: skip
+    return await run_in_threadpool(made)
 
 
 async def _outcome(request: Request, entry: DataEntry, patience: float) -> PendingLook[api.DataLook] | ModelFetch:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -144,21 +143,21 @@ def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
         return [api.LeaveOut.model_validate({"change": change, "rows": numbers, "code": code})] if numbers else []
     number = rendering.number_in(rendering.text_of(form, "row")) or 0
     row = data_look.row(number)
-    values: dict[str, Any] = {"row": number, "code": row.code}
     column, value = rendering.text_of(form, "column"), rendering.text_of(form, "value").replace("\r\n", "\n")
     try:
         match change:
             case "leave_out":
                 return [api.LeaveOut(rows=(number,), code=row.code)]
             case "set_row":
-                return [api.SetRow(**values, text=value)]
+                return [api.SetRow(row=number, code=row.code, text=value)]
             case "set_cell":
                 cells = data_look.cells(number)
                 before = cells.get(column) if not isinstance(cells, str) else None
-                return [api.SetCell(**values, column=column, value=api.typed_cell(value, before, number))]
+                typed = api.typed_cell(value, before, number)
+                return [api.SetCell(row=number, code=row.code, column=column, value=typed)]
             case "cut":
                 length = rendering.number_in(rendering.text_of(form, "characters")) or 0
-                return [api.Cut(**values, column=column, characters=length)]
+                return [api.Cut(row=number, code=row.code, column=column, characters=length)]
     except ValidationError as fault:
         raise error("E267", row=number, reason=str(fault.errors()[0]["msg"])) from fault
     raise error("E103", key="change", value=change, reason="set_cell, set_row, leave_out, keep_first, cut, map_columns")
