@@ -137,6 +137,8 @@ def test_the_demo_begins_once_from_two_pages_and_by_two_clicks(
         sent = [threads.submit(one.post, "/demo", data=form, headers=HTMX) for form in (*forms, *forms)]
     assert len(worked) == 1
     assert {answer.result().headers["hx-redirect"] for answer in sent} == {f"/runs/{worked[0].name}"}
+    late = browsing().get("/?try=yes", headers=DEMO_CARD).text
+    assert 'hx-trigger="load"' in late and demo_form(late) == forms[0]
 
 
 def test_a_server_that_was_killed_shows_the_same_download_and_begins_the_demo_once(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 from starlette.datastructures import FormData
@@ -40,7 +41,7 @@ class RunList(TypedDict):
 class Demo:
     """The demo on the first page: its model, and what there is of the download of one that is not here.
 
-    `after` is the id of the download that has just ended, where the demo was asked for and begins by itself.
+    `after` is the id of the download after which the page goes on by itself, as the demo was asked for.
     """
 
     status: api.BuiltinModelStatus
@@ -95,8 +96,17 @@ def show(request: Request) -> Response:
 def _demo(request: Request) -> Demo:
     fetch, is_asked = model_fetch.needed(DEMO_MODEL), request.query_params.get("try") == "yes"
     work = api.last_fetch(DEMO_MODEL) if is_asked and fetch is None else None
-    has_come = work is not None and work.state == "done" and not work.record().led_to
-    return Demo(api.builtin_models()[DEMO_MODEL], fetch, is_asked, work.id if work and has_come else "")
+    after = work.id if work and work.state == "done" and _may_follow(work.record().led_to) else ""
+    return Demo(api.builtin_models()[DEMO_MODEL], fetch, is_asked, after)
+
+
+def _may_follow(led_to: str) -> bool:
+    """Whether a page may go on after a download: to a run that begins now, or to the one that another page began here."""
+    return not led_to or _is_here(Path(led_to))
+
+
+def _is_here(run: Path) -> bool:
+    return run in {listed.path.resolve() for listed in run_rows.every()}
 
 
 def stream(request: Request) -> Response:
@@ -136,8 +146,7 @@ def start_demo(request: Request, form: FormData) -> Response:
     work = api.last_fetch(DEMO_MODEL)
     if work is not None and work.id == form_id:
         run = api.run_after(work, lambda: _begun(api.quickstart_request())[0])
-        is_here = run.path.resolve() in {listed.path.resolve() for listed in run_rows.every()}
-        return rendering.see(request, rendering.run_address(run.name) if is_here else "/")
+        return rendering.see(request, rendering.run_address(run.name) if _is_here(run.path) else "/")
     with studio_of(request).starting(form_id) as is_first:
         return begin(request, api.quickstart_request()) if is_first else rendering.see(request, "/")
 
