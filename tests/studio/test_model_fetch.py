@@ -1,4 +1,4 @@
-"""A page that needs a model first: its download is seen, stopped, joined and outlived, and the page goes on with what was asked for."""
+"""Pages that need a model first: its download is seen, stopped, joined, outlived, and the page goes on with what was asked for."""
 
 import os
 import re
@@ -162,7 +162,9 @@ def test_a_demo_that_could_not_begin_is_begun_by_the_next_who_asks(
     downloads.arrives()
     form = demo_form(browser.get("/?try=yes").text)
     with monkeypatch.context() as full:
-        full.setattr(api, "plan", lambda *_: (_ for _ in ()).throw(error("E403", needed="9 GiB", free="1 GiB", path="x")))
+        full.setattr(
+            api, "plan", lambda *_: (_ for _ in ()).throw(error("E403", needed="9 GiB", free="1 GiB", path="x"))
+        )
         assert "E403" in browser.post("/demo", data=form, headers=HTMX).text
     browser.post("/demo", data=form, headers=HTMX)
     assert len(worked) == 1
@@ -188,7 +190,10 @@ def test_a_stopped_demo_does_not_begin(browser: TestClient, downloads: Downloads
 
 
 OUTCOMES = {
-    "failed": ({"state": "failed", "problems": error("E705", package="p==1", reason="<b>no route</b>").problems}, "E705"),
+    "failed": (
+        {"state": "failed", "problems": error("E705", package="p==1", reason="<b>no route</b>").problems},
+        "E705",
+    ),
     "stopped": ({"state": "stopped"}, "stopped"),
     "lost": ({}, "gone without a word"),
 }

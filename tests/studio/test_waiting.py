@@ -80,7 +80,9 @@ async def many_wait(application: Starlette, keys: Keys, gate: Gate, data: str, a
     """How long another page takes while many wait for a look, and the answers of these when it has ended."""
     transport = httpx2.ASGITransport(app=application)
     cookies = {keys.cookie_name: keys.cookie}
-    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}, cookies=cookies) as client:
+    async with httpx2.AsyncClient(
+        transport=transport, base_url=ORIGIN, headers={"origin": ORIGIN}, cookies=cookies
+    ) as client:
 
         def one() -> Any:
             if ask == "fix":
@@ -136,7 +138,7 @@ def test_a_stopped_look_stays_stopped_until_it_is_asked_for_again(
         monkeypatch.setattr(f"tunewright.studio.pages.{name}.PAGE_SECONDS", 0.2)
     address, stop, again, fields = {
         "data": (data, f"{data}/stop", f"{data}/settings", {}),
-        "plan": (f"/plan?{'&'.join(f'{name}={text}' for name, text in form(data).items())}", "/plan/look", "/plan/look", form(data)),
+        "plan": (f"/plan?data={form(data)['data']}&typed=yes", "/plan/look", "/plan/look", form(data)),
     }[page]  # fmt: skip
     assert "so far" in browser.get(address).text
     assert browser.post(stop, data={**fields, "look": "stop"}, follow_redirects=False).status_code == 303

@@ -190,7 +190,13 @@ def data_page(
 ) -> DataPage:
     """The page as it is now; lengths as `max_length` would cut them where that is given."""
     page = DataPage(
-        entry, filters, _made_changes(entry), _command(entry), _python(entry), list(api.builtin_models()), refused=refused
+        entry,
+        filters,
+        _made_changes(entry),
+        _command(entry),
+        _python(entry),
+        list(api.builtin_models()),
+        refused=refused,
     )
     if isinstance(outcome, ModelFetch):
         return replace(page, fetch=outcome)
@@ -313,7 +319,9 @@ def _card(shown: ShownRow, changed: Collection[int], has_files: bool) -> RowCard
         for piece in text:
             hidden += max(0, len(piece.text) - left)
             if left and piece.text:
-                pieces.append(piece if len(piece.text) <= left else piece.model_copy(update={"text": piece.text[:left]}))
+                pieces.append(
+                    piece if len(piece.text) <= left else piece.model_copy(update={"text": piece.text[:left]})
+                )
             left = max(0, left - len(piece.text))
         texts.append(pieces)
     return RowCard(

