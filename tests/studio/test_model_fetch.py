@@ -113,7 +113,7 @@ def test_the_demo_shows_its_download_and_begins_after_it(
     assert downloads.begun == 1 and "<progress" in page and 'name="stop"' in page
     downloads.comes(30 * 2**20)
     part = browser.get("/?try=yes", headers=DEMO_CARD).text
-    assert "<html" not in part and "30\u00a0MiB of 88.6\u00a0MiB" in part
+    assert "<html" not in part and "30.0\u00a0MiB of 88.6\u00a0MiB" in part
     assert 'hx-get="/?try=yes"' in part and 'hx-trigger="every 1s"' in part and 'hx-trigger="load"' not in part
     downloads.arrives()
     part = browser.get("/?try=yes", headers=DEMO_CARD).text

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -163,16 +164,16 @@ def ended(pending: PendingLook[str], seconds: float | None = PATIENCE) -> bool:
 
 def test_a_look_at_the_same_is_joined_and_the_next_begins_anew() -> None:
     looks: BackgroundLooks[str] = BackgroundLooks()
-    gate, seen = threading.Event(), iter("ab")
+    gate, numbers = threading.Event(), count(1)
 
     def look(_reporter: Reporter) -> str:
         gate.wait(PATIENCE)
-        return next(seen)
+        return f"look {next(numbers)}"
 
     one, other = looks.at("x", look), looks.at("x", look)
     assert one is other and not ended(one, 0.01)
     gate.set()
-    assert ended(one) and one.result() == "a"
+    assert ended(one) and one.result() == "look 1"
     until(lambda: looks.at("x", look) is not one)
     again = looks.at("x", look)
     assert ended(again, None) and again is not one
