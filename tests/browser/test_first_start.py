@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests import wheel_index
 from tests.browser.conftest import Open
 from tests.browser.site import SOURCE, Server, serving
+from tests.browser.test_every_page import RULES
 from tests.browser.watched import GONE, Watch
 from tests.matrix.conftest import CHATML, GROUPED, tiny_tokenizer
 from tests.wheel_index import WheelIndex
@@ -102,6 +104,8 @@ def test_a_stopped_download_is_begun_again(visit: Open, fresh: Server) -> None:
     page = visit("/", at=fresh)
     page.get_by_role("button", name="Download and try it").click()
     expect_bytes(page)
+    faults = Axe().run(page, options=RULES)
+    assert not faults.violations_count, faults.generate_report()
     page.locator("#demo").get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Download it again").click(timeout=STARTS_MS)
     expect_bytes(page)
