@@ -60,6 +60,7 @@ def fresh(
     stand_in, folder = tmp_path / "stand-in", tmp_path / "folder"
     stand_in.mkdir()
     folder.mkdir()
+    (tmp_path / "home" / "tunewright").mkdir(parents=True)
     (stand_in / "sitecustomize.py").write_text(STAND_IN.format(wheel=asdict(wheel[1])))
     more = {"PYTHONPATH": f"{stand_in}:{SOURCE}", "PIP_INDEX_URL": index.url, "PIP_NO_CACHE_DIR": "1"}
     server = Server(folder, tmp_path / "home", more=more)

@@ -86,8 +86,8 @@ async def many_wait(application: Starlette, keys: Keys, gate: Gate, data: str, a
     ) as client:
 
         def one() -> Any:
-            if ask == "fix":
-                return client.post(f"{data}/fix", data={"change": "leave_out", "row": "1"})
+            if ask == "map":
+                return client.post(f"{data}/map", data={"role-prompt": ""})
             return client.get(data) if ask == "data" else client.post("/plan/try", data=form(data), headers=HTMX)
 
         waiting = [asyncio.create_task(one()) for _ in range(MANY)]
@@ -102,7 +102,7 @@ async def many_wait(application: Starlette, keys: Keys, gate: Gate, data: str, a
         return seconds, [answer.status_code for answer in await asyncio.gather(*waiting)]
 
 
-@pytest.mark.parametrize("ask", ["data", "fix", "plan"])
+@pytest.mark.parametrize("ask", ["data", "map", "plan"])
 def test_another_page_answers_while_many_wait_for_a_look(
     ask: str, keys: Keys, data: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
