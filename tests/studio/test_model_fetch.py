@@ -55,8 +55,7 @@ class Downloads:
     def ends(self, **outcome: Any) -> None:
         """Its process writes this and is gone; without anything it is gone without a word."""
         if outcome:
-            fault = outcome.pop("fault", None)
-            self.work.update(**outcome, problems=list(fault.problems) if fault else [])
+            self.work.update(**outcome)
         os.close(self.locks.pop())
 
     def arrives(self) -> None:
@@ -192,7 +191,7 @@ def test_a_stopped_demo_does_not_begin(browser: TestClient, downloads: Downloads
 
 OUTCOMES = {
     "failed": (
-        {"state": "failed", "fault": error("E705", package="p==1", reason="<b>no route</b>").problems},
+        {"state": "failed", "problems": list(error("E705", package="p==1", reason="<b>no route</b>").problems)},
         "E705",
     ),
     "stopped": ({"state": "stopped"}, "stopped"),
