@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from tests import wheel_index
 from tests.browser.conftest import Open
 from tests.browser.site import SOURCE, Server, serving
-from tests.browser.test_every_page import RULES
+from tests.browser.test_every_page import PHONE, RULES, faults_on_a_phone
 from tests.browser.watched import GONE, Watch
 from tests.matrix.conftest import CHATML, GROUPED, tiny_tokenizer
 from tests.wheel_index import WheelIndex
@@ -101,12 +101,13 @@ def test_one_click_leads_to_a_run_once(visit: Open, fresh: Server, index: WheelI
     expect(page.locator("#status [data-state=stopped]")).to_be_visible(timeout=ENDS_MS)
 
 
-def test_a_stopped_download_is_begun_again(visit: Open, fresh: Server) -> None:
-    page = visit("/", at=fresh)
+def test_a_stopped_download_is_begun_again_on_a_phone(visit: Open, fresh: Server) -> None:
+    page = visit("/", at=fresh, width=PHONE)
     page.get_by_role("button", name="Download and try it").click()
     expect_bytes(page)
     faults = Axe().run(page, options=RULES)
     assert not faults.violations_count, faults.generate_report()
+    assert not faults_on_a_phone(page)
     page.locator("#demo").get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Download it again").click(timeout=STARTS_MS)
     expect_bytes(page)
