@@ -129,7 +129,7 @@ from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.launch.builtin_folders import BuiltinModelStatus
-from tunewright.launch.data_looks import DataLook, DataLooks
+from tunewright.launch.data_looks import DataLook, DataLooks, RowsPage, ShownRow
 from tunewright.launch.planner import Planner
 from tunewright.report.answer_table import AnswerFilter
 from tunewright.report.run_record import RunRecord
@@ -150,12 +150,14 @@ __all__ = [
     "MapColumns",
     "Planner",
     "RowFix",
+    "RowsPage",
     "RunRecord",
     "Sampling",
     "ServeOptions",
     "Served",
     "SetCell",
     "SetRow",
+    "ShownRow",
     "TrainedRun",
     "account",
     "answer_file",

@@ -12,7 +12,6 @@ from tunewright.data.row_fixes import RowChange
 from tunewright.data.tokenized.tokenized_preview import PreviewPiece
 from tunewright.errors import Problem, TunewrightError
 from tunewright.i18n import N_, _
-from tunewright.launch.data_looks import RowsPage, ShownRow
 from tunewright.report import formatting
 from tunewright.security import printable
 from tunewright.studio import data_store, rendering
@@ -154,7 +153,7 @@ class SeenData:
     """whether a run would stop here"""
     kinds: Sequence[KindOfRow]
     in_memory: int
-    page: RowsPage
+    page: api.RowsPage
     rows: Sequence[RowCard]
     kind_label: str
 
@@ -311,7 +310,7 @@ def _kind(kind: str, count: int) -> KindOfRow:
     return KindOfRow(kind, _(label), _(fate), count, kind in BROKEN, kind in LEAVABLE)
 
 
-def _card(shown: ShownRow, changed: Collection[int], has_files: bool) -> RowCard:
+def _card(shown: api.ShownRow, changed: Collection[int], has_files: bool) -> RowCard:
     row, texts, hidden = shown.row, [], max(0, len(shown.written) - SHOWN_CHARACTERS)
     left = SHOWN_CHARACTERS
     for text in shown.texts:
