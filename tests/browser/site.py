@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -57,6 +57,8 @@ class Server:
     port: int = 0
     inside: Sequence[str] = ()
     """Words before the command, as of a name space."""
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its environment."""
     process: "subprocess.Popen[str] | None" = None
     address: str = field(default="", init=False)
     """The printed one, with a code that is good once."""
@@ -72,7 +74,7 @@ class Server:
             "HOME": str(self.home), "TUNEWRIGHT_HOME": str(self.home / "tunewright"), "HF_HOME": str(self.home / "hf"),
             "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "COLUMNS": "400",
         }  # fmt: skip
-        return {name: text for name, text in os.environ.items() if name != "TUNEWRIGHT_LANG"} | own
+        return {name: text for name, text in os.environ.items() if name != "TUNEWRIGHT_LANG"} | own | dict(self.more)
 
     def command(self, *words: str) -> "subprocess.Popen[str]":
         """Another command of this person, in this folder."""

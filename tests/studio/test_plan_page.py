@@ -297,17 +297,6 @@ def test_what_was_typed_is_text_and_nothing_else(browser: TestClient, base: api.
             assert "<script>alert" not in text and "49" not in said(text, path) and "\u202e" not in text
 
 
-def test_a_model_that_is_not_here_is_downloaded_only_when_asked(
-    browser: TestClient, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetched: list[str] = []
-    monkeypatch.setattr(api, "fetch", fetched.append)
-    text = browser.get("/plan").text
-    assert 'formaction="/plan/fetch"' in text and not fetched
-    browser.post("/plan/fetch", data={"data": "demo-causal_lm", "typed": "yes"}, follow_redirects=False)
-    assert fetched == ["smollm2"]
-
-
 def test_a_changed_setting_is_planned_in_less_than_150_ms(browser: TestClient, base: api.TrainedRun) -> None:
     browser.post("/plan/try", data=sent({"peft.r": "4"}), headers=PART)
     seconds = []

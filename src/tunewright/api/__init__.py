@@ -10,7 +10,9 @@ from tunewright.api.background import (
     begin_merge,
     export_target,
     is_work_id,
+    last_fetch,
     new_work_id,
+    run_after,
     stop_work,
     usage,
     works,
@@ -127,7 +129,7 @@ from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
 from tunewright.launch.builtin_folders import BuiltinModelStatus
-from tunewright.launch.data_looks import DataLook, DataLooks
+from tunewright.launch.data_looks import DataLook, DataLooks, RowsPage, ShownRow
 from tunewright.launch.planner import Planner
 from tunewright.report.answer_table import AnswerFilter
 from tunewright.report.run_record import RunRecord
@@ -148,12 +150,14 @@ __all__ = [
     "MapColumns",
     "Planner",
     "RowFix",
+    "RowsPage",
     "RunRecord",
     "Sampling",
     "ServeOptions",
     "Served",
     "SetCell",
     "SetRow",
+    "ShownRow",
     "TrainedRun",
     "account",
     "answer_file",
@@ -214,6 +218,7 @@ __all__ = [
     "grid_folder",
     "grid_settings",
     "is_work_id",
+    "last_fetch",
     "link",
     "load",
     "load_for_training",
@@ -257,6 +262,7 @@ __all__ = [
     "report_sections",
     "report_text",
     "resume",
+    "run_after",
     "run_bytes",
     "runs",
     "search_axis",

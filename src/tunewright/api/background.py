@@ -2,7 +2,7 @@
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tunewright.api.deployment import plan_export
@@ -76,8 +76,25 @@ def begin_eject(run: TrainedRun, work_id: str) -> BackgroundWork:
 
 
 def begin_fetch(name: str, work_id: str) -> BackgroundWork:
-    """Begin to download a built-in model. Raises: ModelError E302 for any other; TrainingError E542."""
+    """Begin to download a built-in model, or join its download. Raises: ModelError E302 for any other; TrainingError E542."""
     return begin_work.begin("fetch", builtin_model(name).name, work_id)
+
+
+def last_fetch(name: str) -> BackgroundWork | None:
+    """The last download of a built-in model that is kept, under way or ended."""
+    for work in background_work.listed():
+        record = work.record()
+        if (record.do, record.what) == ("fetch", name):
+            return work
+    return None
+
+
+def run_after(work: BackgroundWork, begin: Callable[[], TrainedRun]) -> TrainedRun:
+    """The run that follows a download: begun by the first who asks; everybody else gets that one.
+
+    Raises: what `begin` raises, after which the next who asks begins it; TrainingError E525.
+    """
+    return TrainedRun(RunDir(work.follow_up(lambda: begin().path.resolve())))
 
 
 def stop_work(work: BackgroundWork) -> None:

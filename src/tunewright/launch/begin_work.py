@@ -27,7 +27,7 @@ def begin(
     do: Kind, what: str, work_id: str, *, run: Path | None = None, target: Path | None = None,
     options: Mapping[str, str] = NO_OPTIONS,
 ) -> BackgroundWork:  # fmt: skip
-    """Start a process that does this; with the id of work that there is already, that.
+    """Start a process that does this; with the id of work that there is already, that. A download that goes on already is joined.
 
     Raises: TrainingError E542 while other work is under way, E520 to E523 where its folder cannot be made.
     """
@@ -38,7 +38,10 @@ def begin(
             if known := background_work.find(work_id):  # a form that was sent twice
                 return known
             if others := background_work.running():
-                raise error("E542", what=Phrase(NAMES[others[0].record().do]))
+                under_way = others[0].record()
+                if do == under_way.do == "fetch" and what == under_way.what and not others[0].is_asked_to_stop():
+                    return others[0]
+                raise error("E542", what=Phrase(NAMES[under_way.do]))
             background_work.forget_old()
             record = WorkRecord(
                 do=do, what=what, run=str(run or ""), target=str(target or ""), options=dict(options), lang=language(),

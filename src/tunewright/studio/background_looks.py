@@ -1,16 +1,20 @@
-"""Looks at data for pages: one at a time in a thread, with how far it is, a stop and a time limit; the last few are held."""
+"""Looks at data for pages: one at a time in a thread, with how far it is, a stop and a time limit. Who waits holds no thread."""
 
+import asyncio
 import logging
 import threading
 import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from tunewright import api
-from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TunewrightError, error, unexpected
+from tunewright.reporting import Reporter
 
 logger = logging.getLogger(__name__)
 MOST_SECONDS = 900
+Seen = TypeVar("Seen")
 
 
 class _StoppedError(Exception):
@@ -18,16 +22,17 @@ class _StoppedError(Exception):
 
 
 @dataclass
-class PendingLook:
-    """A look under way, and its end: a look, or what is wrong. It is the reporter of its own work."""
+class PendingLook(Generic[Seen]):
+    """A look under way, and its end: what was seen, or what is wrong. It is the reporter of its own work."""
 
     done: int = 0
     total: int = 0
-    look: api.DataLook | None = None
-    fault: TunewrightError | None = None
     is_stopped: bool = False
-    ended: threading.Event = field(default_factory=threading.Event)
-    _begun: float = field(default_factory=time.monotonic)
+    _outcome: "Future[Seen]" = field(default_factory=Future)
+    _begun: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._outcome.set_running_or_notify_cancel()  # whoever no longer waits for it does not cancel it
 
     def progress(self, done: int, total: int) -> None:
         self.done, self.total = done, total
@@ -38,53 +43,78 @@ class PendingLook:
         pass
 
     def stop(self) -> None:
-        """End it at its next step."""
-        self.is_stopped = True
+        """End it at its next step, if it has not ended."""
+        self.is_stopped = not self.has_ended
 
-    def result(self) -> api.DataLook:
-        """What was found. Raises: what is wrong with the data."""
-        self.ended.wait()
-        if self.look is None:
-            raise self.fault or error("E268")
-        return self.look
+    @property
+    def has_ended(self) -> bool:
+        return self._outcome.done()
 
+    async def ended(self, seconds: float | None = None) -> bool:
+        """Whether it has ended, after so many seconds at most; without a number it has."""
+        if not self.has_ended:
+            waiting = asyncio.wrap_future(self._outcome)
+            try:
+                await asyncio.wait([waiting], timeout=seconds)
+            finally:
+                if not waiting.cancel():
+                    waiting.exception()  # asyncio wants it asked for; `result` raises it
+        return self.has_ended
 
-class BackgroundLooks:
-    """The looks of a server."""
+    def result(self) -> Seen:
+        """What was seen by a look that has ended. Raises: what is wrong with the data; DataError E268 for one that was stopped."""
+        return self._outcome.result()
 
-    def __init__(self) -> None:
-        self._held = api.DataLooks()
-        self._under_way: dict[str, PendingLook] = {}
-        self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
-
-    def at(self, loaded: LoadedConfig, patience: float | None) -> PendingLook:
-        """The look at the data of a config, begun where it is neither held nor under way, after so many seconds at most.
-
-        With None it has ended.
-        """
-        key = loaded.run.model_dump_json()
-        with self._lock:
-            pending = self._under_way.get(key)
-            if pending is None:
-                pending = self._under_way[key] = PendingLook()
-                threading.Thread(target=self._look, args=(key, loaded, pending), daemon=True).start()
-        pending.ended.wait(patience)
-        return pending
-
-    def _look(self, key: str, loaded: LoadedConfig, pending: PendingLook) -> None:
+    def perform(self, look: Callable[[Reporter], Seen]) -> None:
+        """Look, and end."""
+        self._begun = time.monotonic()
         try:
-            with self._one_at_a_time:
-                pending.progress(0, 0)
-                pending.look = api.look_at_rows(loaded, held=self._held, reporter=pending)
-                pending.look.page()  # what all pages need is made once
+            self.progress(0, 0)
+            seen = look(self)
         except TunewrightError as fault:
-            pending.fault = fault
+            self._outcome.set_exception(fault)
         except _StoppedError:
-            pending.is_stopped = True
+            self.is_stopped = True
+            self._outcome.set_exception(error("E268"))
         except Exception as fault:
             logger.exception("a look failed")
-            pending.fault = unexpected(fault)
-        finally:
-            with self._lock:
-                del self._under_way[key]
-            pending.ended.set()
+            self._outcome.set_exception(unexpected(fault))
+        else:
+            self.is_stopped = False  # it was quicker than the stop
+            self._outcome.set_result(seen)
+
+
+class BackgroundLooks(Generic[Seen]):
+    """The looks of one kind of a server, each under a key that stands for what is looked at."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Hashable, PendingLook[Seen]] = {}
+        self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
+
+    def at(self, key: Hashable, look: Callable[[Reporter], Seen]) -> PendingLook[Seen]:
+        """The look that is under way or was stopped, else one that begins now."""
+        with self._lock:
+            pending = self._pending.get(key)
+            if pending is None:
+                pending = self._pending[key] = PendingLook()
+                threading.Thread(target=self._perform, args=(key, look, pending), daemon=True).start()
+        return pending
+
+    def stop(self, key: Hashable) -> None:
+        """End the look that is under way; that it was stopped is held until it is asked for `again`."""
+        with self._lock:
+            if key in self._pending:
+                self._pending[key].stop()
+
+    def again(self, key: Hashable) -> None:
+        """Forget that a look was stopped."""
+        with self._lock:
+            if key in self._pending and self._pending[key].is_stopped:
+                del self._pending[key]
+
+    def _perform(self, key: Hashable, look: Callable[[Reporter], Seen], pending: PendingLook[Seen]) -> None:
+        with self._one_at_a_time:
+            pending.perform(look)
+        with self._lock:
+            if not pending.is_stopped and self._pending.get(key) is pending:
+                del self._pending[key]

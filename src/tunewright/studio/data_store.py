@@ -101,8 +101,12 @@ def settings(data_id: str) -> dict[str, object]:
 
     Raises: HTTPException 404.
     """
-    stored_entry = entry(data_id)
-    return {**original_settings(stored_entry), **stored_entry.fixed}
+    return settings_of(entry(data_id))
+
+
+def settings_of(data: DataEntry) -> dict[str, object]:
+    """The same for data that were read already."""
+    return {**original_settings(data), **data.fixed}
 
 
 def _id_of(train: str) -> str:

@@ -1,6 +1,6 @@
 """From a request to a page: templates, languages, fragments for htmx, and forms that change something."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tunewright.studio.language import LANGUAGES
 HERE = Path(__file__).parent
 MOST_FIELDS = 2000
 MOST_DIGITS = 9
+FormHandler = Callable[[Request, FormData], Awaitable[Response]]
 
 
 class _RowNumber(Convertor[int]):
@@ -102,9 +103,18 @@ def telling(handler: Callable[[Request, FormData], Response]) -> Callable[[Reque
 def posted(handler: Callable[[Request, FormData], Response], *, max_files: int = 0) -> Callable[[Request], Any]:
     """An endpoint for a form: read as it comes, answered in a thread."""
 
+    async def in_thread(request: Request, form: FormData) -> Response:
+        return await run_in_threadpool(handler, request, form)
+
+    return read_form(in_thread, max_files=max_files)
+
+
+def read_form(handler: FormHandler, *, max_files: int = 0) -> Callable[[Request], Any]:
+    """An endpoint for a form whose handler may wait without a thread."""
+
     async def endpoint(request: Request) -> Response:
         async with request.form(max_files=max_files, max_fields=MOST_FIELDS) as form:
-            return await run_in_threadpool(handler, request, form)
+            return await handler(request, form)
 
     return endpoint
 

