@@ -113,6 +113,8 @@ class Chat:
         """End the answer that is coming; a model that is still being loaded is given up."""
         if exchange := self.current:
             exchange.is_cancelled = True
+            if self._talk:
+                self._talk.stop()
         if self.is_working and self.state == "loading":
             self._is_given_up = True
             self.run.session().end()
@@ -166,24 +168,22 @@ class Chat:
         overdue.daemon = True
         overdue.start()
 
-        def on_text(who: Speaker, piece: str) -> None:
-            exchange.pieces.append((who, piece))
-            exchange.is_late |= time.monotonic() - started > self.limit_seconds
-            if exchange.is_cancelled or exchange.is_late:
-                session.interrupt()
-
         try:
             if session.state == "away":
                 exchange.notes = tuple(self.run.base_problems())
                 self.rss_bytes = self.run.load()
                 self.load_seconds = time.monotonic() - started
             if TASKS[self.run.task].writes:
-                self._talk = self._talk or Conversation(self.run, system=self.system or None)
-                self._talk.with_base, self._talk.max_new_tokens = exchange.with_base, max_new_tokens
-                before = self._talk.turns
-                self._talk.ask(exchange.question, on_text)
-                if not exchange.text("tuned"):  # ended before it began to answer
-                    self._talk.turns = before
+                talk = self._talk = self._talk or Conversation(self.run, system=self.system or None)
+                talk.with_base, talk.max_new_tokens = exchange.with_base, max_new_tokens
+
+                def on_text(who: Speaker, piece: str) -> None:
+                    exchange.pieces.append((who, piece))
+                    exchange.is_late |= time.monotonic() - started > self.limit_seconds
+                    if exchange.is_cancelled or exchange.is_late:
+                        talk.stop()
+
+                talk.ask(exchange.question, on_text)
             else:
                 exchange.labelled = self.run.labels(exchange.question)
         except Exception as fault:
