@@ -37,6 +37,11 @@ def runs(root: str | Path | None = None) -> list[TrainedRun]:
     return [TrainedRun(run) for run in run_dir.list_runs(Path(root) if root else None)]
 
 
+def names_that_are_no_text(root: str | Path) -> list[bytes]:
+    """The names of folders among the runs of a folder that are not UTF-8; a page can show them, but not lead to them."""
+    return run_dir.names_that_are_no_text(Path(root))
+
+
 def overview(run: TrainedRun) -> RunOverview:
     """A run for a list of runs: a damaged folder is not an error here."""
     return run_overview.overview(run.dir)

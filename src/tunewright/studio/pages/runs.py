@@ -26,10 +26,11 @@ def show(request: Request) -> Response:
     filters = {key: request.query_params.get(key, "") for key in (*FILTERS, "q")}
     every = run_rows.rows({})
     shown = run_rows.rows(filters) if any(filters.values()) else every
-    values: dict[str, Any] = {"rows": shown, "num_all": len(every), "filters": filters}
+    left_out = run_rows.left_out()
+    values: dict[str, Any] = {"rows": shown, "num_all": len(every), "filters": filters, "left_out": left_out}
     if rendering.is_partial(request) and request.headers.get("hx-target", "").endswith("run-list"):
         return rendering.page("run_list.html.j2", request, **values)
-    if not every:
+    if not every and not left_out:
         return rendering.page("first.html.j2", request, machine=api.environment()["machine"], demo=_demo_model())
     return rendering.page(
         "runs.html.j2", request, **values, names=FILTERS, choices=run_rows.choices(every), now=_now(request)
