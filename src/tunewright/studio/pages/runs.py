@@ -12,12 +12,12 @@ from tunewright import api
 from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TrainingError
 from tunewright.i18n import N_
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.rundir.run_dir import LIVE
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
 from tunewright.studio.state import studio_of
 
-DEMO_MODEL = "smollm2"
 FILTERS = {"state": N_("State"), "task": N_("Task"), "model": N_("Model"), "data": N_("Data")}
 
 
@@ -39,9 +39,9 @@ def show(request: Request) -> Response:
 
 def _demo_model() -> dict[str, object]:
     """The model of the demo: whether it is here, and what fetching it would take."""
-    card = api.builtin_models()[DEMO_MODEL]
+    card = api.builtin_models()[DEFAULT_MODEL]
     return {
-        "name": DEMO_MODEL, "title": card.model.title, "licence": card.model.licence, "is_here": card.is_here,
+        "name": DEFAULT_MODEL, "title": card.model.title, "licence": card.model.licence, "is_here": card.is_here,
         "num_bytes": card.download_bytes,
     }  # fmt: skip
 
@@ -78,7 +78,7 @@ def start_demo(request: Request, form: FormData) -> Response:
     with studio_of(request).starting(rendering.text_of(form, "form_id")) as is_first:
         if not is_first:
             return rendering.see(request, "/")
-        api.fetch(DEMO_MODEL)
+        api.fetch(DEFAULT_MODEL)
         return begin(request, api.quickstart_request())
 
 
