@@ -1,6 +1,7 @@
 """What stands behind `Next`: all that was flags, in words that a shell reads back, by the name the program was called by."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -31,7 +32,7 @@ def next_lines(text: str) -> list[str]:
 def read_by_a_shell(command: str) -> list[str]:
     """The words that a shell makes of a command."""
     ended = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, timeout=60)
-    return ended.stdout.decode().split("\0")[:-1]
+    return os.fsdecode(ended.stdout).split("\0")[:-1]
 
 
 @pytest.mark.parametrize("name", NAMES)
