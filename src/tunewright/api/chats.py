@@ -135,7 +135,9 @@ class Chat:
     def end(self) -> None:
         """End whatever it does, at once."""
         self._stop_waiting()
-        self.cancel()
+        self._is_given_up = True
+        if exchange := self.current:
+            exchange.is_cancelled = True
         self.run.session().end()
 
     def _refuse_busy(self) -> None:
