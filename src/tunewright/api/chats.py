@@ -111,11 +111,12 @@ class Chat:
 
     def cancel(self) -> None:
         """End the answer that is coming; a model that is still being loaded is given up."""
+        is_loading = self.is_working and self.state == "loading"  # asked first: what is stopped is over at once
         if exchange := self.current:
             exchange.is_cancelled = True
             if self._talk:
                 self._talk.stop()
-        if self.is_working and self.state == "loading":
+        if is_loading:
             self._is_given_up = True
             self.run.session().end()
 
