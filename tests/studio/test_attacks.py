@@ -1,6 +1,7 @@
 """What no browser of a friend sends, and what a folder from elsewhere may hold: refused or shown, never a failed page."""
 
 import asyncio
+import html
 import json
 import os
 import shutil
@@ -102,6 +103,14 @@ def test_a_folder_whose_name_is_no_text_hides_no_other_run(browser: TestClient, 
         answer = browser.get(address)
         assert answer.status_code == 200, address
         assert finished.name in answer.text or address == "/machine"
+    page = html.unescape(browser.get("/").text)
+    assert "2 folders have names that are no text and are left out here: b'\\xfegroup', b'\\xff\\xfe'" in page
+
+
+def test_a_folder_that_is_left_out_is_told_where_there_is_no_other_run(browser: TestClient, finished: RunDir) -> None:
+    finished.path.rename(finished.path.parent / os.fsdecode(b"<b>\xff"))
+    page = browser.get("/").text
+    assert "1 folder has a name that is no text and is left out here: b&#39;&lt;b&gt;\\xff&#39;" in page
 
 
 def test_a_run_that_is_removed_while_the_list_is_made_is_left_out(

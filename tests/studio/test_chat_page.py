@@ -119,6 +119,17 @@ def test_an_answer_is_stopped_and_what_there_is_of_it_stays(browser: TestClient)
     assert "tuned says hello" in ask(browser, "hello")
 
 
+def test_of_a_stopped_pair_the_tuned_model_does_not_begin(browser: TestClient) -> None:
+    assert browser.post(CHAT, data={"question": "slow", "base": "yes"}, headers=HTMX).status_code == 200
+    exchange = chats_of(browser).of(api.open_run("shop")).exchanges[-1]
+    until(lambda: bool(exchange.text("base")))
+    browser.post(f"{CHAT}/stop", headers=HTMX)
+    exchange.wait()
+    page = spoken(browser.get(CHAT).text)
+    assert re.search(r"base\s+on and.*tuned\s+stopped\s", page, re.DOTALL)
+    assert re.search(r" · stopped\s", page)
+
+
 def test_a_second_question_is_told_that_the_model_is_busy(browser: TestClient) -> None:
     slow = begun(browser, "slow")
     refused = browser.post(CHAT, data={"question": "hello"}, headers=HTMX)

@@ -1,6 +1,8 @@
 """The runs: first start, list, filters, what runs now, the queue, one run while it runs and afterwards; in both languages."""
 
+import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -94,7 +96,29 @@ def test_the_log_is_searched_and_downloaded(browser: TestClient, finished: RunDi
     atomic_io.write_text(finished.file(file_names.LOG), "one\ntwo\nthree\n")
     assert "two" in browser.get(f"/runs/{finished.name}/log?q=tw").text
     assert "three" not in browser.get(f"/runs/{finished.name}/log?q=tw").text
-    assert browser.get(f"/runs/{finished.name}/log?download=1").text == "one\ntwo\nthree"
+    assert browser.get(f"/runs/{finished.name}/log?download=1").text == "one\ntwo\nthree\n"
+
+
+def test_of_a_very_long_log_the_page_says_how_much_was_searched(browser: TestClient, finished: RunDir) -> None:
+    with finished.file(file_names.LOG).open("wb") as file:
+        file.truncate(2**30)
+        file.seek(0, os.SEEK_END)
+        file.write(b"a needle\nthe end\n")
+    tracemalloc.start()
+    found = browser.get(f"/runs/{finished.name}/log?q=needle").text
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * 2**20
+    assert "a needle" in found and "the end" not in found
+    assert "Searched: the last 64.0\u00a0MiB of 1.0\u00a0GiB." in found
+    assert "The last lines of 1.0\u00a0GiB; the download has all of them." in browser.get(f"/runs/{finished.name}").text
+
+
+def test_the_log_is_downloaded_as_it_is(browser: TestClient, finished: RunDir) -> None:
+    finished.file(file_names.LOG).write_bytes(b"50 %|##\r100 %\n\xff\n")
+    answer = browser.get(f"/runs/{finished.name}/log?download=1")
+    assert answer.content == b"50 %|##\r100 %\n\xff\n" and answer.headers["content-type"].startswith("text/plain")
+    assert "content-length" not in answer.headers  # a live run's log grows while it is sent
 
 
 def test_runs_are_removed_after_asking(browser: TestClient, finished: RunDir, classified: RunDir) -> None:

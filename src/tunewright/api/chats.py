@@ -111,9 +111,12 @@ class Chat:
 
     def cancel(self) -> None:
         """End the answer that is coming; a model that is still being loaded is given up."""
+        is_loading = self.is_working and self.state == "loading"  # asked first: what is stopped is over at once
         if exchange := self.current:
             exchange.is_cancelled = True
-        if self.is_working and self.state == "loading":
+            if self._talk:
+                self._talk.stop()
+        if is_loading:
             self._is_given_up = True
             self.run.session().end()
 
@@ -133,7 +136,9 @@ class Chat:
     def end(self) -> None:
         """End whatever it does, at once."""
         self._stop_waiting()
-        self.cancel()
+        self._is_given_up = True
+        if exchange := self.current:
+            exchange.is_cancelled = True
         self.run.session().end()
 
     def _refuse_busy(self) -> None:
@@ -166,24 +171,22 @@ class Chat:
         overdue.daemon = True
         overdue.start()
 
-        def on_text(who: Speaker, piece: str) -> None:
-            exchange.pieces.append((who, piece))
-            exchange.is_late |= time.monotonic() - started > self.limit_seconds
-            if exchange.is_cancelled or exchange.is_late:
-                session.interrupt()
-
         try:
             if session.state == "away":
                 exchange.notes = tuple(self.run.base_problems())
                 self.rss_bytes = self.run.load()
                 self.load_seconds = time.monotonic() - started
             if TASKS[self.run.task].writes:
-                self._talk = self._talk or Conversation(self.run, system=self.system or None)
-                self._talk.with_base, self._talk.max_new_tokens = exchange.with_base, max_new_tokens
-                before = self._talk.turns
-                self._talk.ask(exchange.question, on_text)
-                if not exchange.text("tuned"):  # ended before it began to answer
-                    self._talk.turns = before
+                talk = self._talk = self._talk or Conversation(self.run, system=self.system or None)
+                talk.with_base, talk.max_new_tokens = exchange.with_base, max_new_tokens
+
+                def on_text(who: Speaker, piece: str) -> None:
+                    exchange.pieces.append((who, piece))
+                    exchange.is_late |= time.monotonic() - started > self.limit_seconds
+                    if exchange.is_cancelled or exchange.is_late:
+                        talk.stop()
+
+                talk.ask(exchange.question, on_text)
             else:
                 exchange.labelled = self.run.labels(exchange.question)
         except Exception as fault:

@@ -1,6 +1,7 @@
 """The runs on disk: opening, listing, reporting, checking and removing them."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
@@ -9,10 +10,10 @@ from tunewright.diagnose.rules import Diagnosis
 from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
 from tunewright.report import benchmark_table, loss_charts, run_record, run_report
-from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_overview
+from tunewright.rundir import atomic_io, file_names, log_end, output_targets, run_dir, run_overview
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
-from tunewright.rundir.record_reader import read_bytes
+from tunewright.rundir.log_end import LogEnd
 from tunewright.rundir.records import BenchmarkRecord
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_history import RunHistory
@@ -34,6 +35,11 @@ def runs(root: str | Path | None = None) -> list[TrainedRun]:
     with system_faults(root or "."):
         os.scandir(root or ".").close()
     return [TrainedRun(run) for run in run_dir.list_runs(Path(root) if root else None)]
+
+
+def names_that_are_no_text(root: str | Path) -> list[bytes]:
+    """The names of folders among the runs of a folder that are not UTF-8; a page can show them, but not lead to them."""
+    return run_dir.names_that_are_no_text(Path(root))
 
 
 def overview(run: TrainedRun) -> RunOverview:
@@ -73,10 +79,14 @@ def _short(value: object) -> object:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def log_lines(run: TrainedRun) -> list[str]:
-    """What the libraries printed. Raises: TrainingError E525 for a file that cannot be read."""
-    path = run.dir.file(file_names.LOG)
-    return read_bytes(path).decode("utf-8", "replace").splitlines() if path.is_file() else []
+def read_log(run: TrainedRun, word: str = "") -> LogEnd:
+    """The last lines that the libraries printed, or of those that hold a word. Raises: TrainingError E525."""
+    return log_end.read_end(run.dir.file(file_names.LOG), word)
+
+
+def log_blocks(run: TrainedRun) -> Iterator[bytes]:
+    """All that the libraries printed, in blocks. Raises: TrainingError E525."""
+    return log_end.blocks(run.dir.file(file_names.LOG))
 
 
 def report_text(run: TrainedRun) -> str:

@@ -424,12 +424,17 @@ class Conversation:
     system: str | None = None
     """The system turn; the one that all training rows share, if None."""
     turns: list[dict[str, str]] = field(default_factory=list)
+    is_stopped: bool = field(default=False, init=False)
+    """Whether the last question was ended by `stop`."""
+    _has_begun: bool = field(default=False, init=False, repr=False)
 
     def ask(self, text: str, on_text: Callable[[Speaker, str], None] = lambda _who, _piece: None) -> dict[str, Any]:
         """The answers by who gives them: `tuned`, and `base` if wanted; the tuned one is what is remembered.
 
-        `on_text` gets the pieces of answers in text as they come, the base's first, and an empty one as each begins.
+        `on_text` gets the pieces of answers in text as they come, the base's first, and an empty one as each begins. Of a
+        question that was stopped there is what was written by then; one without a tuned answer is forgotten.
         """
+        self.is_stopped = self._has_begun = False
         if not TASKS[self.run.task].writes:
             return self.run.answers([self.run.as_prompt(text)], with_base=self.with_base)[0]
         before = self._opening() if self.run.is_single_turn or not self.turns else self.turns
@@ -437,18 +442,30 @@ class Conversation:
         answers: dict[str, Any] = {}
         speakers: tuple[Speaker, ...] = ("base", "tuned") if self.with_base else ("tuned",)
         for who in speakers:
+            if self.is_stopped:
+                break
             answers[who] = self.run.reply(
                 turns,
                 sampling=self.sampling,
                 of_base=who == "base",
                 max_new_tokens=self.max_new_tokens,
-                on_text=partial(on_text, who),
+                on_text=partial(self._hand_on, on_text, who),
             )
-        self.turns = [
-            *turns,
-            {"role": "assistant", "content": answers["tuned"]},
-        ]  # a question without an answer is forgotten
+        if answers.get("tuned"):
+            self.turns = [*turns, {"role": "assistant", "content": answers["tuned"]}]
         return answers
+
+    def stop(self) -> None:
+        """End what is being answered, both models' part of it; for another thread or a signal handler while `ask` waits."""
+        self.is_stopped = True
+        if self._has_begun:
+            self.run.interrupt()
+
+    def _hand_on(self, on_text: Callable[[Speaker, str], None], who: Speaker, piece: str) -> None:
+        self._has_begun = True
+        on_text(who, piece)
+        if self.is_stopped:  # perhaps before this answer began, which no signal could end yet
+            self.run.interrupt()
 
     def _opening(self) -> list[dict[str, str]]:
         return self.run.opening() if self.system is None else [{"role": "system", "content": self.system}]

@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from tunewright.errors import error
 from tunewright.i18n import N_
 
+DEFAULT_MODEL = "smollm2"  # where nobody has named one
+
 
 @dataclass(frozen=True)
 class Wheel:

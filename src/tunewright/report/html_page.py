@@ -5,12 +5,12 @@ Data rows are hostile: the templates escape, and only the script whose digest th
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 from markupsafe import Markup
 
 from tunewright.i18n import _, language
@@ -47,11 +47,21 @@ def is_ours(path: Path) -> bool:
     return not head or MARK in head
 
 
+class _Templates(FileSystemLoader):
+    """Templates of ours. That one is missing is our mistake; Jinja's error is an OSError too, as if the disk had failed."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        try:
+            return super().get_source(environment, template)
+        except TemplateNotFound as fault:
+            raise LookupError(f"no template {template}") from fault
+
+
 @cache
 def environment(*folders: Path) -> Environment:
     """The templates of these folders and the report's, which know each other by their names."""
     environment = Environment(
-        loader=FileSystemLoader([*folders, HERE / "templates"]),
+        loader=_Templates([*folders, HERE / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

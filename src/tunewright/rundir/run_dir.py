@@ -332,6 +332,17 @@ def list_runs(root: Path | None = None) -> list[RunDir]:
     return sorted(runs, key=lambda run: (_created(run), run.name))
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8: those that came out of old archives may be any bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def names_that_are_no_text(root: Path) -> list[bytes]:
+    """The names of folders in this one that are not UTF-8: a terminal shows them escaped, an address cannot hold them."""
+    listed = root.iterdir() if root.is_dir() else ()
+    return sorted(os.fsencode(path.name) for path in listed if path.is_dir() and not is_text(path.name))
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder is a run, or what is left of one; hidden ones are not."""
     return not folder.name.startswith(".") and any(os.path.lexists(folder / mark) for mark in MARKS)

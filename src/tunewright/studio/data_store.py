@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 from tunewright import api
 from tunewright.config.frozen_model import FrozenModel
 from tunewright.data.row_fixes import mapping_of
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.rundir import atomic_io
 from tunewright.security import as_private_as, cache_faults, home
 
-MODEL = "smollm2"
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -30,7 +30,7 @@ class DataEntry(FrozenModel):
     name: str
     train: str
     holdout: str | float | None = None
-    model: str = MODEL
+    model: str = DEFAULT_MODEL
     task: str = "auto"
     max_length: int | None = None
     fixes: list[dict[str, Any]] = Field(default_factory=list)

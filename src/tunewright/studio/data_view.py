@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewright import api
 from tunewright.data.row_fixes import RowChange
@@ -12,12 +13,14 @@ from tunewright.data.tokenized.tokenized_preview import PreviewPiece
 from tunewright.errors import Problem, TunewrightError
 from tunewright.i18n import N_, _
 from tunewright.report import formatting
-from tunewright.report.sections import DataAccount
 from tunewright.security import printable
 from tunewright.studio import data_store, rendering
 from tunewright.studio.background_looks import PendingLook
 from tunewright.studio.data_store import DataEntry
 from tunewright.studio.model_fetch import ModelFetch
+
+if TYPE_CHECKING:
+    from tunewright.report.sections import DataAccount
 
 SHOWN_CHARACTERS = 4000
 SHOWN_CHANGES = 200
@@ -141,7 +144,7 @@ class ColumnChoice:
 class SeenData:
     """What a look has seen. `limit` is the `max_length` that lengths are shown for, `own_limit` that of the settings."""
 
-    account: DataAccount
+    account: "DataAccount"
     limit: int
     own_limit: int
     most: int

@@ -14,10 +14,10 @@ from tunewright.config.schema_keys import SECTIONS
 from tunewright.config.section import AUTO, number_if_written
 from tunewright.errors import Where, error
 from tunewright.i18n import N_, Phrase
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.studio import data_choices
 from tunewright.studio.pages.run_rows import run_named
 
-FILE_MODEL = "smollm2"
 NOT_TYPED = ("model.name", "model.revision", "model.chat_template", "data.train", "run.output_dir")
 SECTIONS_TYPED = tuple(name for name in SECTIONS if name != "launch")
 TOP_TYPED = ("task", "method", "preset", "fast_paths")
@@ -112,4 +112,4 @@ def read(fields: Iterable[tuple[str, object]]) -> PlanForm:
 def _base(data: str, run: str) -> dict[str, object]:
     if run:
         return api.settings_of(run_named(run))
-    return {"model.name": FILE_MODEL, **data_choices.choice(data).settings}
+    return {"model.name": DEFAULT_MODEL, **data_choices.choice(data).settings}

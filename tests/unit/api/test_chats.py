@@ -8,7 +8,8 @@ import pytest
 
 from tests.sessions import finished_run, use_fake_sessions
 from tests.unit.planning.conftest import facts
-from tunewright.api import Chat, Chats, TrainedRun
+from tunewright.api import Chat, Chats, Conversation, TrainedRun
+from tunewright.api.run_handle import Speaker
 from tunewright.errors import TrainingError, TunewrightError
 from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir.file_names import EVENTS
@@ -90,13 +91,32 @@ def test_an_answer_is_ended_from_another_thread_and_what_there_is_of_it_stays(ch
     assert starts(chat.run) == 1
 
 
-def test_an_answer_that_was_ended_before_it_began_is_not_remembered(chat: Chat) -> None:
+def test_an_end_while_the_base_writes_ends_the_whole_answer(chat: Chat) -> None:
     slow = chat.ask("slow", with_base=True)
     until(lambda: bool(slow.text("base")))
-    slow.is_cancelled = True
+    chat.cancel()
     slow.wait()
-    remembered = chat._talk.turns if chat._talk else []
-    assert bool(slow.text("tuned")) == ("slow" in [turn["content"] for turn in remembered])
+    assert set(slow.text("base").split()) == {"on", "and"}
+    assert {who for who, _piece in slow.pieces} == {"base"}
+    chat.ask("hello", with_base=True).wait()
+    assert chat.exchanges[-1].text("tuned") == "tuned says hello"
+    assert chat._talk is not None
+    assert [turn["content"] for turn in chat._talk.turns] == ["hello", "tuned says hello"]
+    assert starts(chat.run) == 1
+
+
+def test_an_end_that_comes_before_the_answer_begins_is_not_lost(run: TrainedRun) -> None:
+    talk = Conversation(run, with_base=True)
+    heard: list[str] = []
+
+    def hear(who: Speaker, piece: str) -> None:
+        heard.append(who)
+        if len(heard) == 1:  # the worker has not written yet
+            talk.stop()
+
+    answers = talk.ask("slow", hear)
+    assert talk.is_stopped and set(heard) == {"base"} == set(answers)
+    assert talk.ask("hello") == {"base": "base says hello", "tuned": "tuned says hello"} and not talk.is_stopped
 
 
 def test_a_model_that_is_being_loaded_is_given_up(chat: Chat) -> None:
@@ -117,6 +137,9 @@ def test_an_answer_that_takes_too_long_is_ended(run: TrainedRun) -> None:
     slow = chat.ask("slow", with_base=False)
     slow.wait()
     assert slow.is_late and slow.text("tuned")
+    both = chat.ask("slow", with_base=True)
+    both.wait()
+    assert both.is_late and both.text("base") and {who for who, _piece in both.pieces} == {"base"}
     chat.end()
 
 

@@ -1,6 +1,7 @@
 """What stands behind `Next`: all that was flags, in words that a shell reads back, by the name the program was called by."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -31,7 +32,7 @@ def next_lines(text: str) -> list[str]:
 def read_by_a_shell(command: str) -> list[str]:
     """The words that a shell makes of a command."""
     ended = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True, timeout=60)
-    return ended.stdout.decode().split("\0")[:-1]
+    return os.fsdecode(ended.stdout).split("\0")[:-1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,7 +74,7 @@ def test_a_run_that_lies_elsewhere_is_named_by_its_path(tw, model: Path, rows: P
     assert next_lines(shown.err)[0] == "tunewright chat 'out put/x' --with base"
 
 
-@pytest.mark.parametrize("name", ["a\x1b[31mb", "two\nlines", "bell\x07", "-dash", "\u202eover"])
+@pytest.mark.parametrize("name", ["a\x1b[31mb", "two\nlines", "bell\x07", "-dash", "\u202eover", "no text\udcff"])
 def test_names_of_runs_never_reach_the_terminal_as_they_are(tw, make_run: MakeRun, name: str) -> None:
     run = make_run()
     run.path.rename(run.path.with_name(name))
@@ -84,7 +85,7 @@ def test_names_of_runs_never_reach_the_terminal_as_they_are(tw, make_run: MakeRu
     merged = next_lines(tw("runs", "watch", f"runs/{name}").err)[0]
     assert read_by_a_shell(merged)[2] == (f"runs/{name}" if name == "-dash" else name)
     for text in (listed, removed.err, stopped.out):
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", text), text
         assert len(text.splitlines()) <= 2
 
 

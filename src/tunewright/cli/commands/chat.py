@@ -159,7 +159,7 @@ def _answer(talk: "Conversation", question: str, *, one_line: bool) -> None:
         talk.ask(question, shown.add)
         shown.end()
     else:
-        with _ctrl_c_ends_the_answer(talk.run) as await_ctrl_c:
+        with _ctrl_c_stops(talk) as await_ctrl_c:
 
             def add(who: "Speaker", piece: str) -> None:
                 if not piece:
@@ -168,16 +168,18 @@ def _answer(talk: "Conversation", question: str, *, one_line: bool) -> None:
 
             talk.ask(question, add)
             shown.end()
+            if talk.is_stopped:
+                console.note(_("stopped"))
 
 
 @contextmanager
-def _ctrl_c_ends_the_answer(run: "TrainedRun") -> Iterator[Callable[[], object]]:
-    """From a call of what it gives on, a first Ctrl-C ends the answer that is coming; a second one ends the chat."""
+def _ctrl_c_stops(talk: "Conversation") -> Iterator[Callable[[], object]]:
+    """From a call of what it gives on, a first Ctrl-C ends what is being answered; a second one ends the chat."""
     before = signal.getsignal(signal.SIGINT)
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, before)
-        run.interrupt()
+        talk.stop()
 
     try:
         yield partial(signal.signal, signal.SIGINT, interrupt)

@@ -1,8 +1,9 @@
 """Chat: base and tuned model side by side, or labels with their probabilities; a model that is loaded when it is asked for."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tunewright import api
+from tunewright.api.run_handle import LoadingEstimate
 from tunewright.config.tasks import TASKS
 from tunewright.errors import error
 from tunewright.i18n import N_, Phrase
@@ -21,11 +23,43 @@ LENGTHS = (64, 128, 256, 512, 1024)
 USUAL = 256
 
 
+@dataclass(frozen=True)
+class Talk:
+    """What was said, and what the model does: the part of the page that is sent again while it answers."""
+
+    name: str
+    chat: api.Chat
+    state: str
+    is_working: bool
+    writes: bool
+    """Whether answers are texts, and no labels."""
+    loading: LoadingEstimate
+
+    @property
+    def idle_minutes(self) -> int:
+        return round(self.chat.idle_seconds / 60)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is known before anything is asked: the questions that the run was made for, what it shares its cores with."""
+
+    is_single_turn: bool
+    is_pair: bool
+    is_words: bool
+    busy_runs: Sequence[str]
+    command: str
+    python: str
+    lengths: Sequence[int] = LENGTHS
+    usual: int = USUAL
+
+
 def show(request: Request) -> Response:
     """`/runs/{name}/chat`: what was said, and a question; `prompt` in the address is its text."""
     run = _answering(request)
     prompt = request.query_params.get("prompt", "")
-    return rendering.page("chat.html.j2", request, **_values(request, run), **_about(run), prompt=prompt)
+    talk = _talk(request, run)
+    return rendering.page("chat.html.j2", request, name=run.name, talk=talk, asking=_asking(run), prompt=prompt)
 
 
 def stream(request: Request) -> Response:
@@ -35,7 +69,7 @@ def stream(request: Request) -> Response:
 
     def look() -> tuple[str, str]:
         is_over = not chat.is_working  # looked at first: what comes between the two is in the text
-        text = rendering.html("chat_talk.html.j2", request, **_values(request, run))
+        text = rendering.html("chat_talk.html.j2", request, talk=_talk(request, run))
         return ("" if is_over else text), text
 
     return studio_of(request).live.stream(look)
@@ -75,7 +109,7 @@ def change(verb: str, request: Request, form: FormData) -> Response:
 
 def _changed(request: Request, run: api.TrainedRun) -> Response:
     if rendering.is_partial(request):
-        return rendering.page("chat_frame.html.j2", request, **_values(request, run))
+        return rendering.page("chat_frame.html.j2", request, talk=_talk(request, run))
     return rendering.see(request, rendering.run_address(run.name, "/chat"))
 
 
@@ -92,34 +126,20 @@ def _answering(request: Request) -> api.TrainedRun:
     return run
 
 
-def _values(request: Request, run: api.TrainedRun) -> dict[str, Any]:
-    """What was said and what the model does at the moment."""
+def _talk(request: Request, run: api.TrainedRun) -> Talk:
     chat = _chats(request).of(run)
-    return {
-        "run": run,
-        "name": run.name,
-        "chat": chat,
-        "model_state": chat.state,
-        "is_working": chat.is_working,
-        "writes": TASKS[run.task].writes,
-        "loading": run.loading(),
-        "idle_minutes": round(chat.idle_seconds / 60),
-    }
+    return Talk(run.name, chat, chat.state, chat.is_working, TASKS[run.task].writes, run.loading())
 
 
-def _about(run: api.TrainedRun) -> dict[str, Any]:
-    """What is known before anything is asked: the questions it was made for, what it shares its cores with."""
-    columns = run.plan.facts.data.columns
-    return {
-        "is_single_turn": run.is_single_turn,
-        "is_pair": "pair" in columns,
-        "is_words": run.task == "token_cls",
-        "lengths": LENGTHS,
-        "usual": USUAL,
-        "busy_runs": [other.name for other in api.queue().running],
-        "command": shlex.join(["tunewright", "chat", run.name]),
-        "python": f'import tunewright as tw\ntw.open_run({run.name!r}).chat("...")',
-    }
+def _asking(run: api.TrainedRun) -> Asking:
+    return Asking(
+        is_single_turn=run.is_single_turn,
+        is_pair="pair" in run.plan.facts.data.columns,
+        is_words=run.task == "token_cls",
+        busy_runs=[other.name for other in api.queue().running],
+        command=shlex.join(["tunewright", "chat", run.name]),
+        python=f'import tunewright as tw\ntw.open_run({run.name!r}).chat("...")',
+    )
 
 
 ROUTES = [

@@ -16,6 +16,7 @@ from tunewright import api
 from tunewright.config.tasks import TASKS
 from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.security import jail
 from tunewright.studio import data_choices, data_store, model_fetch, rendering, uploads
 from tunewright.studio.data_store import DataEntry
@@ -62,7 +63,7 @@ def demo(request: Request, form: FormData) -> Response:
 
 def _added(request: Request, path: str, name: str) -> Response:
     """What was brought, if its first rows can be read."""
-    api.first_rows(api.load(named={"model.name": data_store.MODEL, "data.train": path}), limit=1)
+    api.first_rows(api.load(named={"model.name": DEFAULT_MODEL, "data.train": path}), limit=1)
     return rendering.see(request, f"/data/{data_store.add(path, name).id}")
 
 

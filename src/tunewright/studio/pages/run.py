@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tunewright import api
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tunewright.report.run_report import ReportSections
 
 PHASES = ("prepare", "load", "rehearse", "evaluate_before", "train", "evaluate_after")
-LOG_LINES = 400
 
 
 def show(request: Request) -> Response:
@@ -42,7 +41,7 @@ def show(request: Request) -> Response:
     if sections:
         shown = {**sections, **findings.cards(run, sections["findings"]), **status}
         shown["problems"] = []  # the verdict names them
-    return rendering.page("run.html.j2", request, **shown, damage=damage, log=_log(run, ""))
+    return rendering.page("run.html.j2", request, **shown, damage=damage, log=_log(run))
 
 
 def _sections(watch: Watch) -> "tuple[ReportSections | None, Sequence[Problem]]":
@@ -145,14 +144,14 @@ def log(request: Request) -> Response:
     run = run_rows.run_named(request.path_params["name"])
     if request.query_params.get("download"):
         headers = rendering.attachment(f"{run.name}.{file_names.LOG}")
-        return PlainTextResponse("\n".join(api.log_lines(run)), headers=headers)
+        # Not a FileResponse: it promises the length, and the log of a live run grows meanwhile.
+        return StreamingResponse(api.log_blocks(run), media_type="text/plain; charset=utf-8", headers=headers)
     word = request.query_params.get("q", "")
     return rendering.page("log.html.j2", request, name=run.name, log=_log(run, word))
 
 
-def _log(run: api.TrainedRun, word: str) -> dict[str, object]:
-    lines = [line for line in api.log_lines(run) if word.lower() in line.lower()]
-    return {"word": word, "lines": lines[-LOG_LINES:], "num_older": max(0, len(lines) - LOG_LINES)}
+def _log(run: api.TrainedRun, word: str = "") -> dict[str, object]:
+    return {"word": word, "end": api.read_log(run, word)}
 
 
 def stop(request: Request, form: FormData) -> Response:

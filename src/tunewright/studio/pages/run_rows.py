@@ -23,9 +23,14 @@ def run_named(name: str) -> api.TrainedRun:
 
 
 def every() -> list[api.TrainedRun]:
-    """The runs of the folder that the studio was started in, oldest first, without those whose name no address can hold."""
+    """The runs of the folder that the studio was started in, oldest first, without those of `left_out`."""
     listed = api.runs(Path("runs")) if Path("runs").is_dir() else []
-    return [run for run in listed if _is_text(run.name)]
+    return [run for run in listed if run_dir.is_text(run.name)]
+
+
+def left_out() -> list[str]:
+    """Folders whose names no address can hold, as bytes are written in Python."""
+    return [repr(name) for name in api.names_that_are_no_text("runs")]
 
 
 def groups() -> dict[str, list[api.TrainedRun]]:
@@ -33,20 +38,15 @@ def groups() -> dict[str, list[api.TrainedRun]]:
     folders = sorted(path for path in Path("runs").iterdir() if path.is_dir()) if Path("runs").is_dir() else []
     alone = {run.path.name for run in every()}
     held = {folder.name: _held_by(folder) for folder in folders if folder.name not in alone}
-    return {name: runs for name, runs in held.items() if runs and _is_text(name)}
+    return {name: runs for name, runs in held.items() if runs and run_dir.is_text(name)}
 
 
 def _held_by(folder: Path) -> list[api.TrainedRun]:
     """The runs of a folder; none of one that is not ours to read."""
     try:
-        return api.runs(folder)
+        return [run for run in api.runs(folder) if run_dir.is_text(run.name)]
     except TrainingError:
         return []
-
-
-def _is_text(name: str) -> bool:
-    """Whether a folder's name is UTF-8: names that came out of old archives may be any bytes."""
-    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tunewright.api.waiting_runs import QueueState
 from tunewright.config.load_config import LoadedConfig
 from tunewright.errors import TrainingError
 from tunewright.i18n import N_
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.rundir.run_dir import LIVE
 from tunewright.rundir.run_progress import ProgressView
 from tunewright.studio import model_fetch, rendering
@@ -24,7 +25,6 @@ from tunewright.studio.pages import run_rows
 from tunewright.studio.pages.run_rows import RunRow
 from tunewright.studio.state import studio_of
 
-DEMO_MODEL = "smollm2"
 DEMO_ASKED = "/?try=yes"  # the first page where the demo is to begin as soon as its model has come
 FILTERS = {"state": N_("State"), "task": N_("Task"), "model": N_("Model"), "data": N_("Data")}
 
@@ -83,21 +83,28 @@ def show(request: Request) -> Response:
         return rendering.page("first_demo.html.j2", request, demo=_demo(request))
     filters = {key: request.query_params.get(key, "") for key in (*FILTERS, "q")}
     every = run_rows.rows({})
+    left_out = run_rows.left_out()
     listed: RunList = {"rows": run_rows.matching(every, filters), "num_all": len(every), "filters": filters}
     if rendering.is_partial(request) and request.headers.get("hx-target", "").endswith("run-list"):
         return rendering.page("run_list.html.j2", request, **listed)
-    if not every:
+    if not every and not left_out:
         return rendering.page("first.html.j2", request, machine=api.environment()["machine"], demo=_demo(request))
     return rendering.page(
-        "runs.html.j2", request, **listed, names=FILTERS, choices=run_rows.choices(every), now=_now(request)
+        "runs.html.j2",
+        request,
+        **listed,
+        left_out=left_out,
+        names=FILTERS,
+        choices=run_rows.choices(every),
+        now=_now(request),
     )
 
 
 def _demo(request: Request) -> Demo:
-    fetch, is_asked = model_fetch.needed(DEMO_MODEL), request.query_params.get("try") == "yes"
-    work = api.last_fetch(DEMO_MODEL) if is_asked and fetch is None else None
+    fetch, is_asked = model_fetch.needed(DEFAULT_MODEL), request.query_params.get("try") == "yes"
+    work = api.last_fetch(DEFAULT_MODEL) if is_asked and fetch is None else None
     after = work.id if work and work.state == "done" and _may_follow(work.record().led_to) else ""
-    return Demo(api.builtin_models()[DEMO_MODEL], fetch, is_asked, after)
+    return Demo(api.builtin_models()[DEFAULT_MODEL], fetch, is_asked, after)
 
 
 def _may_follow(led_to: str) -> bool:
@@ -140,10 +147,10 @@ def start_demo(request: Request, form: FormData) -> Response:
     Its model is downloaded first, with `stop` no more; after one download it begins once, from however many pages.
     """
     page = "/" if rendering.text_of(form, "stop") else DEMO_ASKED
-    if answer := model_fetch.answer(request, form, DEMO_MODEL, page):
+    if answer := model_fetch.answer(request, form, DEFAULT_MODEL, page):
         return answer
     form_id = rendering.text_of(form, "form_id")
-    work = api.last_fetch(DEMO_MODEL)
+    work = api.last_fetch(DEFAULT_MODEL)
     if work is not None and work.id == form_id:
         run = api.run_after(work, lambda: _begun(api.quickstart_request())[0])
         return rendering.see(request, rendering.run_address(run.name) if _is_here(run.path) else "/")
