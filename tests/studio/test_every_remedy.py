@@ -1,7 +1,7 @@
 """Every finding that there is, in a run made of files: its card, and its button that trains with the remedy or why there is none."""
 
+import html
 import json
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -178,7 +178,7 @@ def test_a_button_trains_anew_with_the_settings_that_the_card_and_its_command_na
     for number, remedy in enumerate(finding.remedies):
         form = f'name="remedy" value="{number}"'
         assert (form in shown) == bool(remedy.patch), remedy
-        assert f"--set {next(iter(remedy.patch))}=" in shown or "--epochs" in remedy.command or not remedy.patch
+        assert remedy.command in html.unescape(shown)
     answer = send(browser, code)
     assert (answer.status_code, len(worked)) == (303, 1), answer.text
     config, remedy = api.load(config=run.dir.file(file_names.CONFIG)).run, finding.remedies[0]
@@ -209,5 +209,4 @@ def test_where_there_is_no_button_the_card_says_why(
     assert (told.exit_code, told.stdout) == (2, "") and not worked
     assert ("E147" if by == "person" else "E148") in told.stderr
     if finding.remedies:
-        command = re.sub(r"\s+", " ", finding.remedies[0].command)
-        assert command in told.stderr and "E147" in answer.text
+        assert finding.remedies[0].command in told.stderr and "E147" in answer.text
