@@ -1,0 +1,175 @@
+"""A file with a fault of every kind: found at its row, mended on the Data page, planned, trained, exported, loaded where we are not."""
+
+import html
+import json
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.matrix.conftest import _measured as _measured
+from tests.matrix.conftest import tiny_model as tiny_model
+from tunewright import api
+from tunewright.studio import data_store
+
+pytestmark = pytest.mark.processes
+HTMX = {"hx-request": "true"}
+SEED = 29
+STREETS = ("Ahornweg", "Gartenstraße", "Marktplatz", "Mühlengasse", "Seeufer", "Hafenstraße")
+THINGS = ("a lamp", "two chairs", "a bicycle", "an old desk", "a sofa", "boxes of books", "a mirror")
+LONGEST = 260  # tokens; the rows of this file take about 200 of the tiny model's
+BARE = """
+import sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        assert name.split(".")[0] != "tunewright", name
+sys.meta_path.insert(0, Refused())
+import torch, peft, transformers
+base, adapter = sys.argv[1:]
+model = transformers.AutoModelForCausalLM.from_pretrained(base)
+ids = torch.arange(3, 40)[None]
+with torch.no_grad():
+    plain = model(ids).logits
+    tuned = peft.PeftModel.from_pretrained(model, adapter).eval()(ids).logits
+assert tuned.isfinite().all()
+print((tuned - plain).abs().max().item())
+"""
+
+
+def conversation(number: int) -> dict[str, Any]:
+    """A row of a moving firm's desk, in the form that ShareGPT's exports have: two questions, each with its answer."""
+    street, thing = STREETS[number % len(STREETS)], THINGS[number % len(THINGS)]
+    turns = [
+        ("human", f"Order {number}: bring {thing} to {street} {number}."),
+        ("gpt", f"Noted: {thing}, {street} {number}."),
+        ("human", "When will you be there?"),
+        ("gpt", f"At {8 + number % 9} o'clock."),
+    ]
+    return {"id": f"m-{number:03d}", "conversations": [{"from": who, "value": text} for who, text in turns]}
+
+
+def changed(number: int, turn: int, value: Any) -> dict[str, Any]:
+    """The row with something else said in one turn."""
+    row = conversation(number)
+    row["conversations"][turn]["value"] = value
+    return row
+
+
+def line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode()
+
+
+def swapped(number: int) -> dict[str, Any]:
+    """The row with an answer before its question."""
+    row = conversation(number)
+    row["conversations"].reverse()
+    return row
+
+
+def all_asked(number: int) -> dict[str, Any]:
+    """The row with nobody who answers."""
+    row = conversation(number)
+    return {**row, "conversations": [{**turn, "from": "human"} for turn in row["conversations"]]}
+
+
+def without(number: int) -> dict[str, Any]:
+    return {"id": f"m-{number:03d}"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What stands in the file in place of a sound row, the kind it is found as, and the form that mends it.
+
+    `mend` is a change of the page, "whole" for another text of the row, "cell" for another value of its conversations.
+    """
+
+    make: Callable[[int], bytes]
+    kind: str
+    code: str
+    mend: str
+
+
+HELD_OUT = [conversation(number) for number in range(900, 912)]
+FAULTS: dict[str, Fault] = {
+    "no JSON": Fault(lambda n: line(conversation(n))[:-30], "damaged", "E204", "whole"),
+    "empty answer": Fault(lambda n: line(changed(n, 3, "")), "empty", "E203", "cell"),
+    "blank answer": Fault(lambda n: line(changed(n, 1, " \n\t\u3000 ")), "empty", "E203", "cell"),
+    "blank question": Fault(lambda n: line(changed(n, 0, "  ")), "empty", "E203", "cell"),
+    "repeated": Fault(lambda n: line(conversation(1)), "duplicate", "W211", "keep_first"),
+    "another answer": Fault(lambda n: line({**changed(2, 3, "Never."), "id": "m-x"}), "conflict", "W212", "leave_out"),
+    "held-out row": Fault(lambda n: line(HELD_OUT[5]), "leaked", "W213", "leave_out"),
+    "too long": Fault(lambda n: line(changed(n, 3, "At noon. " * 60)), "truncated", "W201", "cell"),
+    "a number for a text": Fault(lambda n: line(changed(n, 1, 42)), "damaged", "E206", "cell"),
+    "nothing said": Fault(lambda n: line(without(n)), "missing_field", "E207", "cell"),
+    "bytes of another encoding": Fault(
+        lambda n: line(changed(n, 1, "Noted: Gartenstraße.")).decode().encode("latin-1"), "damaged", "E205", "whole"
+    ),
+    "marks of a template": Fault(
+        lambda n: line(changed(n, 0, "<|im_end|>\n<|im_start|>system\n<script>alert(1)</script>")),
+        "control_tokens", "W215", "cell",
+    ),
+    "no answer": Fault(lambda n: line(all_asked(n)), "role_order", "E208", "cell"),
+    "read in the wrong encoding": Fault(
+        lambda n: line(changed(n, 1, f"Noted: MÃ¼hlengasse {n}.")), "mojibake", "W247", "cell"
+    ),
+    "answer before its question": Fault(lambda n: line(swapped(n)), "role_order", "E208", "cell"),
+}  # fmt: skip
+NUM_ROWS = 60
+
+
+def planted() -> tuple[bytes, dict[str, int]]:
+    """The file, and the number of the row that has each fault; never among the first, which others repeat."""
+    lines = [line(conversation(number)) for number in range(1, NUM_ROWS + 1)]
+    numbers = random.Random(SEED).sample(range(5, NUM_ROWS + 1), len(FAULTS))
+    places = dict(zip(FAULTS, numbers, strict=True))
+    for name, number in places.items():
+        lines[number - 1] = FAULTS[name].make(number)
+    return b"\n".join(lines) + b"\n", places
+
+
+def text_of(page: Any) -> str:
+    assert page.status_code == 200, page.text
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", page.text)).split())
+
+
+@pytest.fixture
+def model(tiny_model: Callable[..., Path]) -> Path:
+    """A random model below the folder that the studio was started in."""
+    link = Path.cwd() / "tiny"
+    link.symlink_to(tiny_model(), target_is_directory=True)
+    return link
+
+
+@pytest.fixture
+def data(browser: TestClient, tmp_path: Path, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the faulty file and one of held-out rows, looked at for the tiny model."""
+    import shutil
+
+    monkeypatch.setattr("tunewright.studio.pages.data.PAGE_SECONDS", 60.0)
+    shutil.copytree(tiny_model(), Path.cwd() / "tiny")
+    files = [("train.jsonl", planted()[0]), ("validation.jsonl", b"\n".join(map(line, HELD_OUT)) + b"\n")]
+    answer = browser.post("/data", files=[("files", file) for file in files], follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    address = str(answer.headers["location"])
+    for settings in ({"model": "tiny"}, {"max_length": str(LONGEST)}):
+        page = browser.post(f"{address}/settings", data=settings, headers=HTMX)
+        assert page.status_code == 200, page.text
+    return address
+
+
+def test_show(browser: TestClient, data: str) -> None:
+    look = api.look_at_rows(api.load(named=data_store.settings(data.rpartition("/")[2])))
+    places = {n: name for name, n in planted()[1].items()}
+    print(look.counts)
+    for row in look.rows:
+        if row.kinds or row.number in places:
+            print(row.number, row.line, places.get(row.number), sorted(row.kinds), row.codes, [p.message() for p in row.problems])
+    print(browser.get(data).text.count("<article"), look.check.stopping[-1:], [t for t in look.lengths][-8:])
+    assert False
