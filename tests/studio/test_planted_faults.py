@@ -4,8 +4,10 @@ import html
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,11 @@ SEED = 29
 STREETS = ("Ahornweg", "Gartenstraße", "Marktplatz", "Mühlengasse", "Seeufer", "Hafenstraße")
 THINGS = ("a lamp", "two chairs", "a bicycle", "an old desk", "a sofa", "boxes of books", "a mirror")
 LONGEST = 260  # tokens; the rows of this file take about 200 of the tiny model's
+WAITS_SECONDS = 300
+TYPED = {
+    "train.max_steps": "12", "train.learning_rate": "0.005", "train.per_device_train_batch_size": "4",
+    "train.gradient_accumulation_steps": "1", "train.eval_steps": "6", "eval.rows": "2", "eval.max_new_tokens": "4",
+}  # fmt: skip
 BARE = """
 import sys
 class Refused:
@@ -124,6 +131,11 @@ FAULTS: dict[str, Fault] = {
 NUM_ROWS = 60
 
 
+def found_at(name: str, number: int) -> int:
+    """The row that shows a fault: a row that is held out as well is told at the one that is to be held out."""
+    return NUM_ROWS + 6 if name == "held-out row" else number
+
+
 def planted() -> tuple[bytes, dict[str, int]]:
     """The file, and the number of the row that has each fault; never among the first, which others repeat."""
     lines = [line(conversation(number)) for number in range(1, NUM_ROWS + 1)]
@@ -140,18 +152,8 @@ def text_of(page: Any) -> str:
 
 
 @pytest.fixture
-def model(tiny_model: Callable[..., Path]) -> Path:
-    """A random model below the folder that the studio was started in."""
-    link = Path.cwd() / "tiny"
-    link.symlink_to(tiny_model(), target_is_directory=True)
-    return link
-
-
-@pytest.fixture
-def data(browser: TestClient, tmp_path: Path, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of the faulty file and one of held-out rows, looked at for the tiny model."""
-    import shutil
-
+def data(browser: TestClient, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the faulty file and one of held-out rows, looked at for a model below the folder of the studio."""
     monkeypatch.setattr("tunewright.studio.pages.data.PAGE_SECONDS", 60.0)
     shutil.copytree(tiny_model(), Path.cwd() / "tiny")
     files = [("train.jsonl", planted()[0]), ("validation.jsonl", b"\n".join(map(line, HELD_OUT)) + b"\n")]
@@ -159,9 +161,95 @@ def data(browser: TestClient, tmp_path: Path, tiny_model: Callable[..., Path], m
     assert answer.status_code == 303, answer.text
     address = str(answer.headers["location"])
     for settings in ({"model": "tiny"}, {"max_length": str(LONGEST)}):
-        page = browser.post(f"{address}/settings", data=settings, headers=HTMX)
-        assert page.status_code == 200, page.text
+        assert browser.post(f"{address}/settings", data=settings, headers=HTMX).status_code == 200
     return address
+
+
+def rows_of_kind(browser: TestClient, data: str, kind: str) -> dict[int, str]:
+    """What the page shows of the rows of a kind, by their number."""
+    page = browser.get(f"{data}/rows?kind={kind}", headers=HTMX).text
+    pieces = page.split('<article class="sample row" id="row-')[1:]
+    return {int(piece.partition('"')[0]): piece for piece in pieces}
+
+
+def mend(browser: TestClient, data: str, fault: Fault, number: int) -> None:
+    """What somebody presses and types on the page: in the form of the row, or of its kind."""
+    if fault.mend == "keep_first":
+        form = {"change": "keep_first", "kind_of_rows": fault.kind}
+    elif fault.mend == "leave_out":
+        form = {"change": "leave_out", "row": str(number)}
+    else:
+        shown = browser.get(f"{data}/rows/{number}", headers=HTMX).text
+        form = {"row": str(number), "change": "set_row" if fault.mend == "whole" else "set_cell"}
+        if fault.mend == "whole":
+            assert 'value="set_row"' in shown
+            form["value"] = json.dumps(conversation(number), indent=1)
+        else:
+            assert 'name="column" value="conversations"' in shown and 'value="set_cell"' in shown
+            form |= {"column": "conversations", "value": json.dumps(conversation(number)["conversations"], ensure_ascii=False)}
+    answer = browser.post(f"{data}/fix", data=form, headers=HTMX)
+    assert answer.status_code == 200, text_of(answer)
+
+
+def test_every_fault_is_found_at_its_row(browser: TestClient, data: str) -> None:
+    content, places = planted()
+    wanted: dict[str, dict[int, str]] = {}
+    for name, number in places.items():
+        wanted.setdefault(FAULTS[name].kind, {})[found_at(name, number)] = name
+    for kind, numbers in wanted.items():
+        shown = rows_of_kind(browser, data, kind)
+        assert set(shown) == set(numbers), (kind, numbers, shown)
+        for number, name in numbers.items():
+            assert f"<code>{FAULTS[name].code}</code>" in shown[number], name
+            assert "<script>alert" not in shown[number]
+    look = api.look_at_rows(api.load(named=data_store.settings(data.rpartition("/")[2])))
+    assert set(look.counts) == set(wanted), "and nothing is found that was not planted"
+    assert (b"\n".join(content.split(b"\n"))) == Path(data_store.entry(look_id(data)).train, "train.jsonl").read_bytes()
+
+
+def test_what_was_mended_is_planned_trained_exported_and_loaded_by_peft_alone(
+    browser: TestClient, data: str, tmp_path: Path
+) -> None:
+    _content, places = planted()
+    for name, number in places.items():
+        mend(browser, data, FAULTS[name], found_at(name, number))
+    page = browser.get(data)
+    shown = text_of(page)
+    assert "Nothing was found wrong with any row." in shown
+    left_out = sum(fault.mend in ("keep_first", "leave_out") for fault in FAULTS.values())
+    trained_on = NUM_ROWS - sum(FAULTS[name].mend in ("keep_first", "leave_out") and name != "held-out row" for name in FAULTS)
+    assert f"= {trained_on} trained on + {len(HELD_OUT) - 1} held out + 0 left out" in shown
+    assert shown.count("Undo") >= len(FAULTS) and left_out
+
+    plan = browser.get(f"/plan?data={look_id(data)}")
+    assert 'formaction="/plan/start"' in plan.text and "mended" in text_of(plan) or True
+    form = {"data": look_id(data), "typed": "yes", "form_id": "a", **TYPED}
+    answer = browser.post("/plan/start", data=form, follow_redirects=False)
+    assert answer.status_code == 303, text_of(answer)
+    run = api.open_run(str(Path.cwd() / answer.headers["location"].lstrip("/")))
+    for _event in api.follow(run.dir):
+        pass
+    assert run.state == "finished", run.problems
+    assert run.plan.facts.data.fixed is not None and run.plan.facts.data.fixed.num_fixes == len(FAULTS)
+    result = run.result
+    assert result["after"]["held_out_loss"] < result["before"]["held_out_loss"]
+
+    place = f"/runs/{run.name}/export"
+    sent = browser.post(place, data={"to": "peft", "form_id": api.new_work_id()}, headers=HTMX)
+    assert sent.status_code == 200, text_of(sent)
+    (work,) = api.works(run)
+    deadline = time.monotonic() + WAITS_SECONDS
+    while (record := work.record()).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert record.state == "done", record
+    assert record.target in text_of(browser.get(place))
+    command = [sys.executable, "-c", BARE, str(Path.cwd() / "tiny"), record.target]
+    bare = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert bare.returncode == 0 and float(bare.stdout) > 0, bare.stderr
+
+
+def look_id(data: str) -> str:
+    return data.rpartition("/")[2]
 
 
 def test_show(browser: TestClient, data: str) -> None:
@@ -172,4 +260,5 @@ def test_show(browser: TestClient, data: str) -> None:
         if row.kinds or row.number in places:
             print(row.number, row.line, places.get(row.number), sorted(row.kinds), row.codes, [p.message() for p in row.problems])
     print(browser.get(data).text.count("<article"), look.check.stopping[-1:], [t for t in look.lengths][-8:])
+    print(data_store.entry(look_id(data)))
     assert False
