@@ -146,8 +146,8 @@ def table(cases: dict[str, Any]) -> str:
     )
     if tried:
         lines.append(
-            f"\n`diagnose RUN --apply` trained {len(again)} of {len(tried)} sick runs again: **{healed}** no longer have their fault. "
-            f"For the other {len(tried) - len(again)} a person is told what to do, in the rows or on the machine."
+            f"\n`diagnose RUN --apply` trained {len(again)} of {len(tried)} sick runs again: **{healed}** no longer have their "
+            f"fault. For the other {len(tried) - len(again)} a person is told what to do, in the rows or on the machine."
         )
     return "\n".join(lines) + "\n"
 

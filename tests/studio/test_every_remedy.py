@@ -1,4 +1,4 @@
-"""Every finding that there is, in a run made of files: its card, and its button that trains with the remedy or why there is none."""
+"""Every finding that there is, in a run made of files: its card, with a button that trains with the remedy, or why there is none."""
 
 import html
 import json
@@ -35,7 +35,10 @@ MEMORY = {
     "step": 3, "evidence": "killed", "peak": "8 GiB", "total": "8 GiB", "what": "rows at once", "was": 8, "now": 4, "start": 0,
     "batch": 8,
 }  # fmt: skip
-BROKEN = Problem("E501", values={"what": "the loss", "value": "nan", "step": 5, "learning_rate": "0.9", "lower": "0.09", "config": "c"})
+BROKEN = Problem(
+    "E501",
+    values={"what": "the loss", "value": "nan", "step": 5, "learning_rate": "0.9", "lower": "0.09", "config": "c"},
+)
 FLAT, RISING = [2.6 + 0.01 * (i % 3) for i in range(STEPS)], [2.6 + 3 * i / STEPS for i in range(STEPS)]
 TEN_ROWS = [3.35, 5.22, 4.5, 3.29, 4.05, 3.8, 3.08, 3.16, 3.39, 2.6, 3.1, 3.55, 3.06, 2.75, 1.69]
 

@@ -5,7 +5,6 @@ import json
 import random
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +60,11 @@ def codes_on(page: str) -> set[str]:
 def codes_in(ended: Any) -> set[str]:
     """The errors that a command with --json ended with."""
     assert ended.exit_code and not ended.stdout
-    return {problem["code"] for problem in json.loads(ended.stderr.splitlines()[-1])["problems"] if problem["code"][0] == "E"}
+    return {
+        problem["code"]
+        for problem in json.loads(ended.stderr.splitlines()[-1])["problems"]
+        if problem["code"][0] == "E"
+    }
 
 
 def invoked(words: list[str]) -> Any:
@@ -88,7 +91,11 @@ def test_the_page_the_plan_and_the_copied_command_agree(
         if 'id="as-line"' not in page:  # no config: the command line says so of the same settings
             method = typed.get("method", "lora")
             sets = [f"{path}={text}" for path, text in typed.items() if api.belongs(method, path)]
-            words = ["plan", str(base.dir.file(file_names.CONFIG)), *(word for text in sets for word in ("--set", text))]
+            words = [
+                "plan",
+                str(base.dir.file(file_names.CONFIG)),
+                *(word for text in sets for word in ("--set", text)),
+            ]
             assert codes_in(invoked([*words, "--json"])) == codes_on(page), typed
             continue
         _program, verb, *words = shlex.split(pre(page, "as-line"))

@@ -1,4 +1,4 @@
-"""A file with a fault of every kind: found at its row, mended on the Data page, planned, trained, exported, loaded where we are not."""
+"""A file with a fault of every kind: found at its row, mended on the page, planned, trained, exported, loaded where we are not."""
 
 import html
 import json
@@ -187,7 +187,10 @@ def mend(browser: TestClient, data: str, fault: Fault, number: int) -> None:
             form["value"] = json.dumps(conversation(number), indent=1)
         else:
             assert 'name="column" value="conversations"' in shown and 'value="set_cell"' in shown
-            form |= {"column": "conversations", "value": json.dumps(conversation(number)["conversations"], ensure_ascii=False)}
+            form |= {
+                "column": "conversations",
+                "value": json.dumps(conversation(number)["conversations"], ensure_ascii=False),
+            }
     answer = browser.post(f"{data}/fix", data=form, headers=HTMX)
     assert answer.status_code == 200, text_of(answer)
 

@@ -45,7 +45,10 @@ def endless(evidence: Evidence) -> Finding | None:
 
 def _uncut(evidence: Evidence, tokens: int) -> Remedy:
     """Rows with their end, and as much room for what is generated where the rows' own answers need it."""
-    text, changes = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens"), {"data.max_length": tokens}
+    text, changes = (
+        N_("do not cut the rows, so that their end is in the loss: {tokens} tokens"),
+        {"data.max_length": tokens},
+    )
     answer = evidence.plan.facts.data.answer_lengths["longest"]
     if answer < evidence.plan.run.eval.max_new_tokens:
         return retrain_with(evidence, text, changes, tokens=tokens)

@@ -163,7 +163,11 @@ def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: T
 def test_text_that_was_read_in_the_wrong_encoding_is_counted_and_warned_of(
     tmp_path: Path, tokenizer: TextTokenizer
 ) -> None:
-    rows = [{"source": "good", "target": "cafÃ©"}, {"source": "câ€™est bad", "target": "good"}, {"source": "café", "target": "so"}]
+    rows = [
+        {"source": "good", "target": "cafÃ©"},
+        {"source": "câ€™est bad", "target": "good"},
+        {"source": "café", "target": "so"},
+    ]
     validated, _stops = look(tmp_path, tokenizer, "seq2seq", rows)
     assert (validated.summary.counts["mojibake"], validated.summary.numbers["mojibake"]) == (2, [1, 2])
     assert "W247" in {problem.code for problem in validated.warnings}
