@@ -1,4 +1,4 @@
-"""Every finding that there is, in a run made of files: its card, with a button that trains with the remedy, or why there is none."""
+"""Every finding that there is, in a run made of files: its card, with a button that trains anew, or why there is none."""
 
 import html
 import json

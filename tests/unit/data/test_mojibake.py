@@ -6,12 +6,12 @@ from tunewright.data.mojibake import is_mojibake
 
 SOUND = [
     "Le café est à côté de la forêt, « naturellement ».", "Die Straße führt über Köln, 20 °C, 5 £ – schön.",
-    "São Paulo, amanhã, às três", "“It’s fine,” she said – and left…", 
+    "São Paulo, amanhã, às três", "“It’s fine,” she said – and left…",
     "你好，我要两个红色的杯子。", "これは何ですか。", "안녕하세요, 반갑습니다.",
     "Привет, как дела?", "¿Dónde está? ¡Aquí!",
 ]  # fmt: skip
 TRICKY = [
-    "AMANHÃ…", "«IRMû", "IRMÃ – SÃO", "“café…”", "«\u00a0À\u00a0«\u00a0Paris\u00a0»\u00a0»", 
+    "AMANHÃ…", "«IRMû", "IRMÃ – SÃO", "“café…”", "«\u00a0À\u00a0«\u00a0Paris\u00a0»\u00a0»",
     "PÂÂ»", "Τι κάνεις;", "Tiếng Việt Ả Ạ Ã Â",
     "price: 5 €, rate ±2", "Ã and Â are letters", "плюс", "plain ASCII", "",
 ]  # fmt: skip
