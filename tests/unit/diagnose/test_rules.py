@@ -137,6 +137,22 @@ def test_an_adapter_without_gradient_is_named_whatever_the_learning_rate(sick: S
     assert codes(sick(logs=logged([1e-4] * STEPS, norm=1e-9, epochs=20.0), evals=measured([0.01, 0.01]))) == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "patches"),
+    [
+        ({"peft__target_modules": ["q_proj"]}, [{"peft.target_modules": "auto"}]),
+        ({"preset": "simple"}, [{"preset": "complex"}]),
+        ({"preset": "complex"}, []),
+        ({"method": "prompt_tuning"}, []),
+    ],
+)
+def test_without_gradient_other_layers_are_taken_than_before(
+    sick: Sick, settings: dict[str, Any], patches: list[dict[str, Any]]
+) -> None:
+    finding = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
+    assert [remedy.patch for remedy in finding.remedies] == patches
+
+
 def test_rows_that_lost_their_answers_are_named(sick: Sick) -> None:
     cut = summary(masked_out=100).model_copy(update={"max_length": 48})
     finding = only(sick(summary=cut), "D204")
