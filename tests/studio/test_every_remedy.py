@@ -23,7 +23,7 @@ from tunewright.cli.main import app
 from tunewright.config import load_config
 from tunewright.errors import Problem
 from tunewright.errors.catalogue import load_catalogue
-from tunewright.launch import start_run
+from tunewright.launch import start_run, trial_settings
 from tunewright.metrics.evaluated_rows import Sample
 from tunewright.reporting import SILENT
 from tunewright.rundir import atomic_io, file_names
@@ -98,6 +98,12 @@ CASES: dict[str, Sick] = {
 }  # fmt: skip
 NAMED = [name for name in CASES if CASES[name].by == "button"]
 UNNAMED = [name for name in CASES if CASES[name].by != "button"]
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To try what is passed on to transformers takes a process with torch and five seconds."""
+    monkeypatch.setattr(trial_settings, "tried", lambda _module, _request, **_options: {"problems": []})
 
 
 @pytest.fixture
