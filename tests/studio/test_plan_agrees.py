@@ -84,6 +84,8 @@ def test_the_page_the_plan_and_the_copied_command_agree(
     seed: int, count: int, fewest: int, browser: TestClient, base: api.TrainedRun, worked: list[RunDir]
 ) -> None:
     rng = random.Random(seed)
+    settings = api.settings_of(base)
+    inputs = [str(settings["model.name"]), str(settings["data.train"])]
     planned = 0
     for number in range(count):
         typed = {path: rng.choice(TYPED[path]) for path in rng.sample(sorted(TYPED), rng.randrange(1, 6))}
@@ -91,11 +93,7 @@ def test_the_page_the_plan_and_the_copied_command_agree(
         if 'id="as-line"' not in page:  # no config: the command line says so of the same settings
             method = typed.get("method", "lora")
             sets = [f"{path}={text}" for path, text in typed.items() if api.belongs(method, path)]
-            words = [
-                "plan",
-                str(base.dir.file(file_names.CONFIG)),
-                *(word for text in sets for word in ("--set", text)),
-            ]
+            words = ["plan", *inputs, *(word for text in sets for word in ("--set", text))]
             assert codes_in(invoked([*words, "--json"])) == codes_on(page), typed
             continue
         _program, verb, *words = shlex.split(pre(page, "as-line"))
