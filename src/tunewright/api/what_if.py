@@ -6,7 +6,7 @@ from typing import Literal
 from tunewright.api.run_handle import TrainedRun
 from tunewright.api.training import begin, plan
 from tunewright.config import json_schema, load_config, shortcuts, validation_problems, written_config
-from tunewright.config.dotted_paths import changed_settings
+from tunewright.config.dotted_paths import changed_settings, value_at
 from tunewright.config.json_schema import OptionRow
 from tunewright.config.load_config import LoadedConfig
 from tunewright.config.run_config import CHANGEABLE
@@ -76,6 +76,15 @@ def settings_in(fix: str, method: str) -> dict[str, object] | None:
 def can_go_on_with(run: TrainedRun, remedy: Remedy) -> bool:
     """Whether a run that ended early can go on with the settings of a remedy."""
     return bool(remedy.patch) and set(remedy.patch) <= CHANGEABLE and run.state in RESUMABLE
+
+
+def changes_by(run: TrainedRun, remedy: Remedy) -> dict[str, tuple[object, object]]:
+    """What a remedy changes: each setting by dotted path, as the run's plan had it and as it is to be.
+
+    Raises: TrainingError E525 for a run that is damaged.
+    """
+    run_config = run.plan.run
+    return {path: (value_at(run_config, path), value) for path, value in remedy.patch.items()}
 
 
 def remedied(run: TrainedRun, remedy: Remedy) -> LoadedConfig:

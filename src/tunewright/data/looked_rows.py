@@ -19,7 +19,7 @@ from tunewright.errors import Problem
 RowUse = Literal["train", "held_out", "left_out"]
 # Problems of a row, by what a whole kind of rows is warned of with.
 CODE_OF_KIND: Mapping[str, str] = {
-    "duplicate": "W211", "conflict": "W212", "leaked": "W213", "control_tokens": "W215", "truncated": "W201",
+    "duplicate": "W211", "conflict": "W212", "leaked": "W213", "control_tokens": "W215", "mojibake": "W247", "truncated": "W201",
     "tools_unseen": "W221", "thinking_by_hand": "W223", "turn_lost": "W224", "thinking_lost": "W227",
 }  # fmt: skip
 

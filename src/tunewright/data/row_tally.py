@@ -11,11 +11,12 @@ from typing import Literal, overload
 from tunewright.config.tasks import Task
 from tunewright.data.examples.formats import Example
 from tunewright.data.loaded_examples import LoadedSource
+from tunewright.data.mojibake import is_mojibake
 from tunewright.data.tokenized.micro_batches import SHORTEST_PREFIX, common_beginning
 from tunewright.data.tokenized.tokenized_cache import NOTES
 from tunewright.data.tokenized.tokenized_example import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
-from tunewright.data.tokenized.vocabulary_check import control_tokens, has_token
+from tunewright.data.tokenized.vocabulary_check import all_texts, control_tokens, has_token
 
 SHOWN_NUMBERS = 1000
 Side = Literal["train", "held out"]
@@ -98,7 +99,8 @@ class RowTally:
         self._embedding_rows = embedding_rows
         self.beyond: set[int] = set()
         self._note_ids([self._pad_id])
-        self.kinds = {kind: NumberedRows() for kind in ("unlearned_turns", "cut_turns", "control_tokens", "truncated")}
+        kinds = ("unlearned_turns", "cut_turns", "control_tokens", "mojibake", "truncated")
+        self.kinds = {kind: NumberedRows() for kind in kinds}
         self.kinds |= {note: NumberedRows() for note in NOTES}
         self.lengths: Counter[int] = Counter()
         self.num_examples, self.num_rows, self.num_sequences = Counter[Side](), Counter[Side](), Counter[Side]()
@@ -182,6 +184,8 @@ def kinds_of_example(example: Example, control: Collection[str]) -> Iterator[str
         yield "cut_turns"
     if has_token(example, control):
         yield "control_tokens"
+    if any(map(is_mojibake, all_texts(example))):
+        yield "mojibake"
 
 
 def kinds_of_rows(rows: Sequence[TokenizedExample]) -> Iterator[str]:

@@ -28,7 +28,7 @@ KIND_OF_CODE: Mapping[str, str] = {
 }
 KINDS = (
     "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
-    "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens",
+    "without_end_token", "truncated", "duplicate", "conflict", "leaked", "control_tokens", "mojibake",
     "unlearned_turns", "cut_turns", "turns_joined", "turn_lost", "tools_unseen", "thinking", "thinking_by_hand",
     "thinking_lost",
 )  # fmt: skip
@@ -200,6 +200,7 @@ WARNED: Mapping[str, str] = {
     "W212": "conflict",
     "W213": "leaked",
     "W215": "control_tokens",
+    "W247": "mojibake",
     "W221": "tools_unseen",
     "W223": "thinking_by_hand",
     "W224": "turn_lost",

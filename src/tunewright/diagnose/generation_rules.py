@@ -12,6 +12,7 @@ ENOUGH_ANSWERS = 4
 ENDLESS = 0.5  # a half: single answers that ramble are mistakes, not a habit
 LEARNED = 0.5  # of the loss at the start; a model that did not learn half of it answers as the base does
 FOREIGN = 0.2
+ROOM = 1.25  # of the longest answer of the rows: a model's own are of other lengths
 # As text in an answer: the control tokens of this model's own template are left out when answers are read.
 MARKS = (
     "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>",
@@ -37,10 +38,23 @@ def endless(evidence: Evidence) -> Finding | None:
     }
     remedies: list[Remedy] = []
     if truncated:
-        text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens")
-        remedies.append(retrain_with(evidence, text, {"data.max_length": longest}, tokens=longest))
+        remedies.append(_uncut(evidence, longest))
     remedies.append(look_at_rows(evidence, N_("see whether the end token of each answer is in the loss")))
     return Finding(Problem("D601", values=values), "error", "likely", tuple(remedies))
+
+
+def _uncut(evidence: Evidence, tokens: int) -> Remedy:
+    """Rows with their end, and as much room for what is generated where the rows' own answers need it."""
+    text, changes = (
+        N_("do not cut the rows, so that their end is in the loss: {tokens} tokens"),
+        {"data.max_length": tokens},
+    )
+    answer = evidence.plan.facts.data.answer_lengths["longest"]
+    if answer < evidence.plan.run.eval.max_new_tokens:
+        return retrain_with(evidence, text, changes, tokens=tokens)
+    text = N_("do not cut the rows, so that their end is in the loss: {tokens} tokens; generate up to {room} tokens")
+    room = round(ROOM * answer)
+    return retrain_with(evidence, text, {**changes, "eval.max_new_tokens": room}, tokens=tokens, room=room)
 
 
 def foreign_template(evidence: Evidence) -> Finding | None:

@@ -7,6 +7,7 @@ from tunewright.i18n import N_
 from tunewright.metrics import curve_statistics
 from tunewright.metrics.confidence_intervals import wilson
 from tunewright.metrics.curve_statistics import rounded
+from tunewright.planning.memory_fallback import wishes
 from tunewright.rundir.finding import Confidence, Finding, Remedy
 
 ENOUGH_STEPS = 10  # with fewer, the warm-up and the noise of single rows are most of the curve
@@ -90,9 +91,18 @@ def no_gradient(evidence: Evidence) -> Finding | None:
     ):
         return None
     values = {"norm": max(norms), "steps": len(norms), "loss": rounded(curve_statistics.end(evidence.losses))}
-    text = N_("let the plan choose the layers")
-    remedies = (retrain_with(evidence, text, {"peft.target_modules": "auto"}),) if _has_targets(evidence) else ()
-    return Finding(Problem("D203", values=values), "error", "certain", remedies)
+    return Finding(Problem("D203", values=values), "error", "certain", _other_layers(evidence))
+
+
+def _other_layers(evidence: Evidence) -> tuple[Remedy, ...]:
+    """The layers that the plan takes, or all where it took these itself; none for a method that adapts no layers."""
+    if "target_modules" not in dict(evidence.plan.run.peft):
+        return ()
+    if "peft.target_modules" in wishes(evidence.plan):
+        return (retrain_with(evidence, N_("let the plan choose the layers"), {"peft.target_modules": "auto"}),)
+    if evidence.plan.run.preset == "complex":
+        return ()
+    return (retrain_with(evidence, N_("adapt all linear layers"), {"preset": "complex"}),)
 
 
 def answers_cut_away(evidence: Evidence) -> Finding | None:
@@ -203,7 +213,3 @@ def no_better_than_constant(evidence: Evidence) -> Finding | None:
         retrain_with(evidence, N_("train longer"), {"train.num_train_epochs": max(1.0, round(2 * evidence.epochs))}),
     )
     return Finding(Problem("D209", values=values), "error", "possible", remedies)
-
-
-def _has_targets(evidence: Evidence) -> bool:
-    return "target_modules" in dict(evidence.plan.run.peft)

@@ -35,8 +35,14 @@ def not_finite(evidence: Evidence) -> Finding | None:
 
 
 def _calmer(evidence: Evidence) -> list[Remedy]:
-    """A smaller learning rate, shorter gradients, a wider number format: whichever is not set already."""
+    """A smaller learning rate, shorter gradients, a wider number format: whichever is not set already.
+
+    Where numbers are learned at no unusual rate, one of them is the likelier cause.
+    """
+    is_of_numbers = evidence.plan.facts.data.problem_type == "regression"
     remedies = [lower_rate(evidence, change)]
+    if is_of_numbers and evidence.rate <= evidence.usual_rate:
+        remedies.insert(0, look_at_rows(evidence, N_("look for a number that is far from all others")))
     if evidence.plan.run.train.max_grad_norm == 0:
         remedies.append(change(evidence, N_("clip long gradients"), {"train.max_grad_norm": CLIPPED}))
     if evidence.plan.run.model.precision == "fp16":

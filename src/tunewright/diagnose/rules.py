@@ -13,8 +13,9 @@ from tunewright.diagnose import (
     speed_rules,
 )
 from tunewright.diagnose.evidence import Evidence, read
+from tunewright.errors import error
 from tunewright.rundir.file_names import SCHEMA
-from tunewright.rundir.finding import Finding
+from tunewright.rundir.finding import Finding, Remedy
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_history import RunHistory
 
@@ -66,6 +67,17 @@ class Diagnosis:
             "rows": seen.rows,
             "answers": len(seen.samples),
         }
+
+    def first_remedy(self) -> tuple[Finding, Remedy]:
+        """What to do first: the finding that matters most of those with remedies, and the first of these.
+
+        It may be one without settings, which a person has to carry out before training again is worth it.
+        Raises: ConfigError E148 where there is none.
+        """
+        finding = next((finding for finding in self.findings if finding.remedies), None)
+        if finding is None:
+            raise error("E148", name=self.evidence.handle)
+        return finding, finding.remedies[0]
 
     def to_json(self) -> dict[str, object]:
         """For scripts: stable names, English."""

@@ -74,7 +74,8 @@ def busy_neighbours(evidence: Evidence) -> Finding | None:
     share = (evidence.last_log.core_wait_share if evidence.last_log else None) or 0.0
     if len(evidence.logs) < ENOUGH_STEPS or share < BUSY_SHARE:
         return None
-    return Finding(Problem("D504", values={"percent": round(100 * share)}), "hint", "certain", ())
+    remedy = retrain_with(evidence, N_("end the other programs, then train again with the same settings"), {})
+    return Finding(Problem("D504", values={"percent": round(100 * share)}), "hint", "certain", (remedy,))
 
 
 def waiting_for_rows(evidence: Evidence) -> Finding | None:

@@ -17,6 +17,8 @@ from tunewright.metrics.curve_statistics import rounded
 from tunewright.planning.memory_ladder import RUNGS, LadderStep
 from tunewright.rundir.finding import Remedy
 
+FAR_SCALED = 20  # alpha to rank; the plan takes two to one, and learning rates forgive a factor of three, not of ten
+
 
 def change(evidence: Evidence, text: str, changes: Mapping[str, object], **values: Any) -> Remedy:
     """A remedy that changes settings: by going on with the run where that is allowed, else by a new run."""
@@ -46,9 +48,19 @@ def usual_rate(evidence: Evidence) -> Remedy:
 
 
 def lower_rate(evidence: Evidence, how: Callable[..., Remedy] = retrain_with) -> Remedy:
-    """The usual learning rate where this one is above it, else a tenth of it."""
+    """The usual learning rate where this one is above it, else a tenth of it; the usual scale where that is far above, too."""
     rate = evidence.usual_rate if evidence.rate > evidence.usual_rate else rounded(evidence.rate / 10)
-    return how(evidence, N_("lower the learning rate to {rate}"), {"train.learning_rate": rate}, rate=rate)
+    if not _is_scaled_far(evidence):
+        return how(evidence, N_("lower the learning rate to {rate}"), {"train.learning_rate": rate}, rate=rate)
+    text = N_("lower the learning rate to {rate}, and leave the scale of the update to the plan")
+    return how(evidence, text, {"train.learning_rate": rate, "peft.lora_alpha": "auto"}, rate=rate)
+
+
+def _is_scaled_far(evidence: Evidence) -> bool:
+    """Whether the update counts so many times more than usual that the usual learning rate is too large as well."""
+    peft = dict(evidence.plan.run.peft)
+    alpha, rank = peft.get("lora_alpha"), peft.get("target_r", peft.get("r"))
+    return isinstance(alpha, int) and isinstance(rank, int) and alpha > FAR_SCALED * rank
 
 
 def smaller_batches(evidence: Evidence) -> list[Remedy]:

@@ -109,6 +109,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "duplicate": (N_("repeats an earlier row"), N_("used")),
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
+    "mojibake": (N_("text that was read in the wrong encoding"), N_("used")),
     "unlearned_turns": (N_("answers that are read but not in the loss"), N_("used")),
     "cut_turns": (N_("turns after the last answer"), N_("used without them")),
     "turns_joined": (N_("neighbouring turns made one"), N_("used")),

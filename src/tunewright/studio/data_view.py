@@ -35,7 +35,7 @@ FIXES = {
 }
 LEAVABLE = (
     "damaged", "empty", "missing_field", "role_order", "nothing_learned", "refused_by_template", "masked_out",
-    "without_end_token", "leaked", "truncated", "conflict", "control_tokens",
+    "without_end_token", "leaked", "truncated", "conflict", "control_tokens", "mojibake",
 )  # fmt: skip
 BROKEN = LEAVABLE[:8]  # kinds of rows that a run would not take
 

@@ -9,6 +9,8 @@ import pytest
 
 from tunewright import api
 from tunewright.errors import Problem
+from tunewright.rundir import file_names
+from tunewright.rundir.run_dir import RunDir
 
 from .conftest import story
 
@@ -93,3 +95,63 @@ def test_findings_speak_chinese_without_a_crash(tw, make_run: MakeRun, monkeypat
     make_run(events=overfitted())
     monkeypatch.setenv("TUNEWRIGHT_LANG", "zh")
     assert "D301" in tw("diagnose").out
+
+
+def contradictory(make_run: MakeRun) -> api.TrainedRun:
+    """A run of which nothing is known but that its rows contradict each other: what helps is for a person to do."""
+    run = make_run()
+    counts = {**dict.fromkeys(("masked_out", "truncated", "duplicate", "control_tokens", "leaked"), 0), "conflict": 30}
+    summary = {
+        "key": "k", "format": "messages", "rows": 40, "used": 36, "held_out": 4, "dropped": 0, "counts": counts, "numbers": {},
+        "lengths": {}, "max_length": 128, "tokens": 2000, "label_tokens": 800, "labels": {}, "problem_type": None,
+    }  # fmt: skip
+    run.dir.file(file_names.PREPARED).write_text(json.dumps(summary))
+    return run
+
+
+def test_apply_shows_what_changes_and_trains_again(tw, make_run: MakeRun, worked: list[RunDir]) -> None:
+    sick = make_run(events=overfitted())
+    remedy = api.diagnose(sick.dir).findings[0].remedies[0]
+    shown = tw("diagnose", sick.name, "--apply")
+    assert shown.code == 0, shown.err
+    (healed,) = worked
+    assert healed.path != sick.path
+    config = api.load(config=healed.file(file_names.CONFIG)).run
+    assert config.train.num_train_epochs == remedy.patch["train.num_train_epochs"]
+    assert sick.plan.run.train.num_train_epochs != config.train.num_train_epochs
+    lines = shown.err.splitlines()
+    assert lines[0].startswith("warning D301  held-out loss has not improved for 3 evaluations")
+    assert lines[1].strip() == f"remedy: {remedy.message()}"
+    was, now = (api.as_text(run.train.num_train_epochs) for run in (sick.plan.run, config))
+    assert lines[3].split() == ["train.num_train_epochs", was, now]
+    assert "Plan" in shown.err and "Verdict" in shown.out
+
+
+def test_apply_for_programs_is_as_train(tw, make_run: MakeRun, worked: list[RunDir]) -> None:
+    sick = make_run(events=overfitted())
+    ended = tw("diagnose", sick.name, "--apply", "--json")
+    assert ended.json["run"] == str(worked[0].path.resolve()) and ended.json["state"] == "finished"
+    detached = tw("diagnose", sick.name, "--apply", "--json", "--detach")
+    assert (detached.json["name"], detached.json["schema"]) == (worked[1].name, 1)
+
+
+def test_apply_refuses_where_there_is_nothing_to_apply(tw, make_run: MakeRun, worked: list[RunDir]) -> None:
+    make_run()
+    refused = tw("diagnose", "last", "--apply")
+    assert (refused.code, refused.out) == (2, "") and "error E148" in refused.err and not worked
+    told = tw("diagnose", "last", "--apply", "--json")
+    assert (told.out, json.loads(told.err)["error"]["code"]) == ("", "E148")
+
+
+def test_apply_leaves_to_a_person_what_is_in_the_rows(tw, make_run: MakeRun, worked: list[RunDir]) -> None:
+    run = contradictory(make_run)
+    refused = tw("diagnose", run.name, "--apply")
+    assert (refused.code, refused.out) == (2, "") and not worked
+    assert "E147" in refused.err and "keep one answer to each question" in refused.err
+    assert "tunewright data check" in refused.err
+
+
+@pytest.mark.parametrize("option", ["--force", "--detach"])
+def test_options_of_a_start_need_one(tw, make_run: MakeRun, option: str) -> None:
+    make_run()
+    assert tw("diagnose", "last", option).code == 2

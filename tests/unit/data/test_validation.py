@@ -160,6 +160,19 @@ def test_a_special_token_in_a_text_or_word_is_named(tmp_path: Path, tokenizer: T
     assert look(tmp_path, tokenizer, "token_cls", rows)[0].summary.counts["control_tokens"] == 1
 
 
+def test_text_that_was_read_in_the_wrong_encoding_is_counted_and_warned_of(
+    tmp_path: Path, tokenizer: TextTokenizer
+) -> None:
+    rows = [
+        {"source": "good", "target": "cafÃ©"},
+        {"source": "câ€™est bad", "target": "good"},
+        {"source": "café", "target": "so"},
+    ]
+    validated, _stops = look(tmp_path, tokenizer, "seq2seq", rows)
+    assert (validated.summary.counts["mojibake"], validated.summary.numbers["mojibake"]) == (2, [1, 2])
+    assert "W247" in {problem.code for problem in validated.warnings}
+
+
 def test_facts_name_the_labels_in_the_order_of_their_numbers(tmp_path: Path, tokenizer: TextTokenizer) -> None:
     validated, _stops = look(tmp_path, tokenizer, "seq_cls", labelled(10, 9, 10, 9))
     facts = data_info("p", "f", validated.summary, answer_lengths={}, is_single_turn=True)

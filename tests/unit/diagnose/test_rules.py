@@ -8,8 +8,8 @@ import pytest
 
 from tests.records import event
 from tunewright.diagnose.evidence import Evidence
-from tunewright.diagnose.rules import LAST_RULES, RULES, judge
-from tunewright.errors import Problem
+from tunewright.diagnose.rules import LAST_RULES, RULES, Diagnosis, judge
+from tunewright.errors import ConfigError, Problem
 from tunewright.errors.catalogue import load_catalogue
 from tunewright.planning.memory_fallback import remedied
 from tunewright.rundir.finding import Finding
@@ -116,6 +116,14 @@ def test_a_loss_that_jumped_at_once_and_stays_there_is_named(sick: Sick) -> None
     ]
 
 
+def test_a_scale_far_above_the_usual_is_left_to_the_plan_as_well(sick: Sick) -> None:
+    rising = [2.6 + 3 * i / STEPS for i in range(STEPS)]
+    for alpha, scale in ((32, {}), (1000, {"peft.lora_alpha": "auto"})):
+        settings = {"train__learning_rate": 0.9, "peft__r": 16, "peft__lora_alpha": alpha}
+        finding = only(sick(settings, logs=logged(rising), evals=measured([4.0, 5.0])), "D202")
+        assert finding.remedies[0].patch == {"train.learning_rate": 5e-4, **scale}
+
+
 def test_a_jump_counts_only_with_a_learning_rate_far_above_the_usual(sick: Sick) -> None:
     jumping = [2.6, 2.6, 2.5] + [6.0] * 12 + falling(STEPS - 15, start=6.0, end=1.5)
     assert codes(sick({"train__learning_rate": 0.02}, logs=logged(jumping), evals=measured([4.0, 2.0]))) == ["D202"]
@@ -127,6 +135,22 @@ def test_an_adapter_without_gradient_is_named_whatever_the_learning_rate(sick: S
         finding = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
         assert finding.confidence == "certain"
     assert codes(sick(logs=logged([1e-4] * STEPS, norm=1e-9, epochs=20.0), evals=measured([0.01, 0.01]))) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "patches"),
+    [
+        ({"peft__target_modules": ["q_proj"]}, [{"peft.target_modules": "auto"}]),
+        ({"preset": "simple"}, [{"preset": "complex"}]),
+        ({"preset": "complex"}, []),
+        ({"method": "prompt_tuning"}, []),
+    ],
+)
+def test_without_gradient_other_layers_are_taken_than_before(
+    sick: Sick, settings: dict[str, Any], patches: list[dict[str, Any]]
+) -> None:
+    finding = only(sick(settings, logs=logged(flat(), norm=0.0), evals=measured([2.6, 2.6])), "D203")
+    assert [remedy.patch for remedy in finding.remedies] == patches
 
 
 def test_rows_that_lost_their_answers_are_named(sick: Sick) -> None:
@@ -229,6 +253,16 @@ def test_numbers_that_broke_are_named(sick: Sick) -> None:
     assert finding.remedies[1].patch == {"train.max_grad_norm": 1.0}
 
 
+def test_where_numbers_are_learned_at_a_usual_rate_one_of_them_is_looked_for_first(sick: Sick) -> None:
+    problem = Problem("E501", values={"what": "the loss", "value": "inf", "step": 3, "learning_rate": "0.0005"})
+    plan = plan_of(task="seq_cls")
+    data = plan.facts.data.model_copy(update={"problem_type": "regression"})
+    numbers = plan.model_copy(update={"facts": plan.facts.model_copy(update={"data": data})})
+    finding = only(sick(plan=numbers, state="failed", logs=logged([2.6] * 5), evals=[], problems=[problem]), "D401")
+    assert [bool(remedy.patch) for remedy in finding.remedies] == [False, True]
+    assert finding.remedies[0].command.startswith("tunewright data check my.jsonl ")
+
+
 def test_a_logged_loss_that_is_no_number_is_named(sick: Sick) -> None:
     assert codes(sick(logs=logged([*falling(30), None, *falling(29)]))) == ["D401"]
 
@@ -271,7 +305,8 @@ def test_a_slow_precision_that_was_asked_for_is_a_hint(sick: Sick) -> None:
 
 
 def test_busy_neighbours_and_late_rows_are_hints(sick: Sick) -> None:
-    assert codes(sick(logs=logged(falling(), core_wait_share=0.5))) == ["D504"]
+    (remedy,) = only(sick(logs=logged(falling(), core_wait_share=0.5)), "D504").remedies
+    assert (remedy.patch, remedy.command) == ({}, "tunewright train /runs/mita/config.yaml")
     finding = only(sick({"train__dataloader_num_workers": 2}, logs=logged(falling(), row_wait_share=0.4)), "D505")
     assert finding.remedies[0].patch == {"train.dataloader_num_workers": 0}
 
@@ -294,6 +329,12 @@ def test_answers_without_end_are_named_with_the_rows_that_were_cut(sick: Sick) -
     assert finding.remedies[0].patch == {"data.max_length": 100}
 
 
+def test_answers_that_are_longer_than_the_limit_get_room(sick: Sick) -> None:
+    endless = answers(12, ENDLESS, is_cut=True) + answers(8)
+    finding = only(sick({"eval__max_new_tokens": 36}, samples=endless, summary=summary(truncated=300)), "D601")
+    assert finding.remedies[0].patch == {"data.max_length": 100, "eval.max_new_tokens": 45}
+
+
 def test_few_endless_answers_short_ones_or_those_of_an_untrained_model_are_no_habit(sick: Sick) -> None:
     assert codes(sick(samples=answers(5, ENDLESS, is_cut=True) + answers(15))) == []
     assert codes(sick(samples=answers(20, "{", is_cut=True))) == [], "the limit was shorter than the reference"
@@ -313,6 +354,19 @@ def test_what_matters_most_comes_first(sick: Sick) -> None:
         {"train__activation_checkpointing": True}, summary=summary(duplicate=200), samples=answers(20, "[INST] hello")
     )
     assert codes(evidence) == ["D602", "D208", "D502"]
+
+
+def test_what_to_do_first_is_what_matters_most_even_where_it_is_for_a_person(sick: Sick) -> None:
+    rows = sick({"train__activation_checkpointing": True}, samples=answers(20, "[INST] hello"))
+    finding, remedy = Diagnosis(rows, tuple(judge(rows))).first_remedy()
+    assert (finding.code, dict(remedy.patch)) == ("D602", {})
+    values = dict.fromkeys(("evidence", "peak", "total", "what", "was", "now", "start", "batch"), "8") | {"step": 3}
+    alerts = [Problem("D101", values=values)]
+    saved = sick({"train__activation_checkpointing": True}, alerts=alerts)
+    assert Diagnosis(saved, tuple(judge(saved))).first_remedy()[0].code == "D502"
+    for evidence in (sick(alerts=alerts), sick()):
+        with pytest.raises(ConfigError, match="E148"):
+            Diagnosis(evidence, tuple(judge(evidence))).first_remedy()
 
 
 # D210: real curves of runs on two cores; each with the loss before, what was measured on the way, and the training losses

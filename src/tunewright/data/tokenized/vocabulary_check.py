@@ -47,6 +47,11 @@ def _resize(folder: str, task: Task) -> str:
     )
 
 
+def all_texts(example: Example) -> list[str]:
+    """Every text of an example: of its turns, its words, itself."""
+    return [*(message.content for message in example.messages), *example.words, example.text, example.pair]
+
+
 def has_token(example: Example, tokens: Iterable[str]) -> bool:
     """Whether a text that should not have any holds one of these `control_tokens`; plain text may."""
     texts = [message.content for message in example.messages] + list(example.words)
