@@ -55,6 +55,7 @@ from tunewright.api.pages import (
     answer_row,
     comparison_sections,
     report_sections,
+    sweep_sections,
 )
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_disk import deployed, disk_use, files_to_give, remove_checkpoints
@@ -126,6 +127,7 @@ from tunewright.api.what_if import (
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.extras.sweep.sweep_sections import SweepSections
 from tunewright.launch.builtin_folders import BuiltinModelStatus
 from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.launch.planner import Planner
@@ -154,6 +156,7 @@ __all__ = [
     "Served",
     "SetCell",
     "SetRow",
+    "SweepSections",
     "TrainedRun",
     "account",
     "answer_file",
@@ -270,6 +273,7 @@ __all__ = [
     "submit_job",
     "summary",
     "sweep",
+    "sweep_sections",
     "sweep_settings",
     "train",
     "train_grid",
