@@ -32,9 +32,11 @@ from tunewright.api.data_looks import (
     ROLES,
     changes_in,
     data_account,
+    data_of_run,
     first_rows,
     fix_rows,
     look_at_rows,
+    number_in_data,
 )
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, plan_export
@@ -131,6 +133,7 @@ from tunewright.extras.sweep.sweep_sections import SweepSections
 from tunewright.launch.builtin_folders import BuiltinModelStatus
 from tunewright.launch.data_looks import DataLook, DataLooks
 from tunewright.launch.planner import Planner
+from tunewright.launch.run_data import RunData
 from tunewright.report.answer_table import AnswerFilter
 from tunewright.report.run_record import RunRecord
 from tunewright.rundir.session_protocol import Sampling
@@ -150,6 +153,7 @@ __all__ = [
     "MapColumns",
     "Planner",
     "RowFix",
+    "RunData",
     "RunRecord",
     "Sampling",
     "ServeOptions",
@@ -194,6 +198,7 @@ __all__ = [
     "curves",
     "data_account",
     "data_check",
+    "data_of_run",
     "deployed",
     "describe_data",
     "devices_named",
@@ -226,6 +231,7 @@ __all__ = [
     "measure_prompted",
     "move_in_queue",
     "new_work_id",
+    "number_in_data",
     "odd_numbers",
     "open_exactly",
     "open_run",

@@ -156,13 +156,18 @@ def undo(request: Request, form: FormData) -> Response:
 
 
 def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.RowFix]) -> Response:
-    """The page after other changes were made. Raises: DataError E265 to E267, and what is wrong with the original."""
+    """The page after other changes were made. Raises: as `with_fixes`."""
+    return _changed(request, form, with_fixes(request, entry, fixes))
+
+
+def with_fixes(request: Request, entry: DataEntry, fixes: list[api.RowFix]) -> DataEntry:
+    """The data with other changes, written down. Raises: DataError E265 to E267, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
     fixed: dict[str, Any] = {"data.map": planned.mapping} if planned.mapping else {}
     if changes_rows(fixes):
         original = studio_of(request).looks.at(api.load(named=data_store.original_settings(planned)), patience=None)
         fixed |= api.fix_rows(original.result(), fixes).settings
-    return _changed(request, form, planned.changed(fixed=fixed))
+    return planned.changed(fixed=fixed)
 
 
 def _changed(request: Request, form: FormData, entry: DataEntry) -> Response:
