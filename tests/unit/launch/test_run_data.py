@@ -101,7 +101,7 @@ def _with_data(run: RunDir, **values: Any) -> None:
     ("values", "obstacle"),
     [
         ({"train": "somebody/rows"}, "hub"),
-        ({"holdout": "hf:somebody/rows"}, "hub"),
+        ({"holdout": "hf://datasets/somebody/rows"}, "hub"),
         ({"train": ["a.jsonl", "b.jsonl"]}, "several"),
         ({"train": [{"path": "a.jsonl", "rows": 5}]}, "several"),
         ({"encoding": "gb18030"}, "reading"),
