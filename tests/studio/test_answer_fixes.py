@@ -31,28 +31,29 @@ def _looks_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunewright.studio.pages.data.PAGE_SECONDS", 60.0)
 
 
+def answered_run(name: str, settings: dict[str, object]) -> api.TrainedRun:
+    """A finished run in the folder `runs` here, whose answers are to the rows that its data hold out."""
+    loaded = api.load(named={"model.name": "smollm2", "run.output_dir": f"runs/{name}", **settings})
+    run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
+    samples = [
+        {"row": example.number, "prompt": example.messages[0].content, "reference": example.messages[-1].content}
+        for row in api.look_at_rows(api.data_of_run(run).loaded).rows
+        if row.use == "held_out" and (example := row.example)
+    ]
+    story = Story(run, run.plan())
+    story.score("before", 3.0, [{**sample, "answer": "no"} for sample in samples], len(samples))
+    story.phase("train", 20.0)
+    story.train(1, 3)
+    story.score("after", 1.0, [{**sample, "answer": sample["reference"]} for sample in samples], len(samples))
+    story.done(3, 3)
+    run.update_info(state="finished")
+    return api.TrainedRun(run)
+
+
 @pytest.fixture
 def train(built_in: Path, tmp_path: Path) -> Train:
-    """Makes finished runs whose answers are to the rows that their data hold out."""
-
-    def make(name: str, settings: dict[str, object]) -> api.TrainedRun:
-        loaded = api.load(named={"model.name": "smollm2", "run.output_dir": f"runs/{name}", **settings})
-        run = start_run.create(loaded, api.plan(loaded), force=False, reporter=SILENT)
-        samples = [
-            {"row": example.number, "prompt": example.messages[0].content, "reference": example.messages[-1].content}
-            for row in api.look_at_rows(api.data_of_run(run).loaded).rows
-            if row.use == "held_out" and (example := row.example)
-        ]
-        story = Story(run, run.plan())
-        story.score("before", 3.0, [{**sample, "answer": "no"} for sample in samples], len(samples))
-        story.phase("train", 20.0)
-        story.train(1, 3)
-        story.score("after", 1.0, [{**sample, "answer": sample["reference"]} for sample in samples], len(samples))
-        story.done(3, 3)
-        run.update_info(state="finished")
-        return api.TrainedRun(run)
-
-    return make
+    """Makes such runs in the folder that the studio was started in."""
+    return answered_run
 
 
 @pytest.fixture
