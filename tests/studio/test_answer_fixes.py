@@ -1,4 +1,4 @@
-"""A held-out row that is itself wrong: left out from the page of its answer, undone on that of the data, and never compared in silence."""
+"""A held-out row that is wrong: left out from the page of its answer, undone on that of the data, never compared in silence."""
 
 import html
 import json

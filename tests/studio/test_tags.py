@@ -60,5 +60,5 @@ def test_a_strangers_tags_stay_text(browser: TestClient, finished: RunDir) -> No
 
 def test_a_damaged_file_of_tags_is_told(browser: TestClient, finished: RunDir) -> None:
     finished.file(file_names.TAGS).write_text("{]")
-    assert "E525" in browser.get("/").text
+    assert "state-damaged" in browser.get("/").text
     assert "E525" in browser.get(f"/runs/{finished.name}").text

@@ -1,4 +1,4 @@
-"""The data that a run was trained on, as somebody brought them: where a held-out row stands in them, and whether it can be left out."""
+"""The data of a run as somebody brought them: where a held-out row stands in them, and whether it can be left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,9 +77,7 @@ def _reading(data: DataConfig) -> tuple[str, ...]:
     return data.split, data.encoding, data.sample_by, data.control_characters
 
 
-def _difference(
-    data: DataConfig, trained_on: str, brought: DataConfig, made_of: FixedFolder | None
-) -> Obstacle | None:
+def _difference(data: DataConfig, trained_on: str, brought: DataConfig, made_of: FixedFolder | None) -> Obstacle | None:
     """Whether the rows are still those that were trained on, and what was brought is what was mended."""
     try:
         if data_fingerprint(data) != trained_on:

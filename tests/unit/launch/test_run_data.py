@@ -1,4 +1,4 @@
-"""Where a held-out row of a run stands in the data that somebody brought, also where these were mended, and when that is not known."""
+"""Where a held-out row of a run stands in the data that somebody brought, also where they were mended; and when nobody knows."""
 
 import json
 from collections.abc import Callable

@@ -53,9 +53,7 @@ def test_none_is_lost_between_several_who_give_one_each(run: RunDir) -> None:
 
 
 @pytest.mark.parametrize("content", ["{]", "[]", '{"tags": "paper"}'])
-def test_a_damaged_file_is_told_and_can_be_replaced(
-    content: str, run: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_file_is_told_and_can_be_replaced(content: str, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     run.file(file_names.TAGS).write_text(content)
     change: Callable[..., Any] = run_tags.change
     for reads in (run.tags, lambda: change(run, add=["x"])):

@@ -112,7 +112,9 @@ def tag(
     run: options.RunArgument,
     tags: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TAG...", help=_("Words to give to the run; without any its tags are shown."), show_default=False),
+        typer.Argument(
+            metavar="TAG...", help=_("Words to give to the run; without any its tags are shown."), show_default=False
+        ),
     ] = None,
     is_taken: Annotated[bool, typer.Option("--remove", help=_("Take these tags from the run instead."))] = False,
     as_json: options.JsonFlag = False,

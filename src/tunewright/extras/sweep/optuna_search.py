@@ -23,6 +23,7 @@ TOP_TRIALS = 5  # PED-ANOVA needs this many good trials
 SECONDS_FOR_LOCK = 60  # that another process may hold an SQLite file
 TRIES = 3  # two processes that create the tables at once disturb each other
 SHARED = "shared"
+ENDS: Mapping[str, TrialState] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}  # by Optuna's names
 P = ParamSpec("P")
 R = TypeVar("R")
 PASSWORD = re.compile(r"(://[^:/@]*):[^@/]*@")
@@ -129,7 +130,7 @@ class OptunaSearch:
         trials = [
             TrialRecord(
                 number=trial.number,
-                state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
+                state=ENDS.get(trial.state.name, "running"),
                 value=trial.value if trial.state.name == "COMPLETE" else None,
                 picked=trial.params,
                 notes=trial.user_attrs,

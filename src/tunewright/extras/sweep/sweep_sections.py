@@ -1,4 +1,4 @@
-"""A sweep for a page, from what its folder holds: how far it is, the front of score and cost, what made a difference, all trials."""
+"""A sweep for a page, from what its folder holds: how far it is, the front of score and cost, what mattered, all trials."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
