@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_the_front_of_a_sweep_grows_while_it_goes_on_and_is_read_by_keys(visit: Open, server: Server) -> None:
-    page = visit(f"/compare?in={SWEEP}")
+    page = visit(f"/compare?in={SWEEP}", width=360)
     found = page.locator("#search")
     expect(found).to_contain_text("From the 4 trials that have finished so far")
     points = found.locator("#search-charts svg").first.locator("circle")
