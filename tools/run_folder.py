@@ -14,6 +14,7 @@ from tunewright.rundir import events, records
 RECORDS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
     ("run.json", (records.RunInfo, records.ProcessRecord, records.RunResult, records.BaselineRecord, records.FallbackRecord)),
     ("prepared.json", (records.DataRecord,)),
+    ("tags.json", (records.TagsRecord,)),
     ("rows.seen.jsonl", (PreviewRow, PreviewPiece)),
     ("eval/", (Sample, ExampleLoss, records.FewShotRecord, records.BenchmarkRecord, records.BenchmarkTask,
                records.BenchmarkMetric, records.BenchmarkValue, records.ProofsRecord, records.Proof, records.ProofCheck)),

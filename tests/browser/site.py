@@ -13,6 +13,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import tunewright
+from tests.unit.extras.test_sweep_sections import sweep_in
 from tests.unit.report.conftest import Story, begin, classified_run, finished_run
 from tunewright.rundir import run_lock
 from tunewright.studio.guard import Keys
@@ -21,6 +22,7 @@ SOURCE = Path(tunewright.__file__).parent.parent
 FINISHED, AGAIN, CLASSIFIED, RUNNING, FAILED = (
     "2026-11-23-mita", "2026-11-24-mita", "2026-11-23-intents", "2026-11-25-running", "2026-11-25-failed",
 )  # fmt: skip
+SWEEP = "sweep-mita"
 DONE_STEPS = 40
 END_SECONDS = 10
 # Every page that there is, by the address of one with something on it. tests/studio/test_page_table.py misses none.
@@ -36,6 +38,7 @@ PAGES = {
     "answer": f"/runs/{FINISHED}/answers/1100",
     "compared": f"/compare?run={FINISHED}&run={AGAIN}",
     "compare": "/compare",
+    "sweep that goes on": f"/compare?in={SWEEP}",
     "chat": f"/runs/{FINISHED}/chat",
     "export": f"/runs/{FINISHED}/export",
     "data": "/data",
@@ -149,6 +152,9 @@ def fill(runs: Path) -> Story:
     failed.write("phase", phase="train", state="begin")
     failed.train(1, 3)
     failed.run.file("log.txt").write_text("step 1\nstep 2\nstep 3\n")
+    for number in range(2):
+        finished_run(partial(begin, sweep_in(runs / SWEEP), f"trial-{number:03d}"))
+    assert run_lock.take(begin(runs / SWEEP, "trial-004", state="running").run.path) is not None
     running = begin(runs, RUNNING, state="running")
     running.write("phase", phase="train", state="begin")
     running.train(1, DONE_STEPS)

@@ -1,5 +1,7 @@
 """Runs side by side on a page: what is chosen, what stands in the way, and what is said of strangers' names."""
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,11 +12,13 @@ from starlette.testclient import TestClient
 from tests.studio.seen import held_in, sections
 from tests.unit.extras.test_comparison import Cell, ranks
 from tests.unit.extras.test_comparison import cell as cell
+from tests.unit.extras.test_sweep_sections import sweep_in, trial
 from tests.unit.report.conftest import intent_rows
 from tunewright.extras.comparison import aligned_runs, comparison_page
 from tunewright.extras.comparison.recommendation import recommend
 from tunewright.i18n import speaking
-from tunewright.rundir import file_names
+from tunewright.rundir import file_names, run_lock
+from tunewright.rundir.run_dir import RunDir
 
 Browsing = Callable[..., TestClient]
 SHOWN = ("verdict", "table", "charts", "rows", "settings")
@@ -132,3 +136,87 @@ def test_the_trials_of_a_sweep_are_a_table_while_it_runs(browser: TestClient, tr
     part = browser.get("/compare?in=sweep-shop", headers={"hx-request": "true"}).text
     assert "trial-r4" in part and "<html" not in part
     assert "trial-r4" not in browser.get("/compare?in=../runs/sweep-shop").text
+
+
+@pytest.fixture
+def sweep(train: Cell, tmp_path: Path) -> Path:
+    """A sweep with four finished trials, two of whose runs are here."""
+    folder = sweep_in(tmp_path / "runs" / "sweep-shop")
+    for number, run in enumerate(ranks(train, r4=(0.5, 80), r16=(0.85, 100))):
+        run.path.rename(folder / f"trial-{number:03d}")
+    return folder
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_sweep_shows_its_front_and_what_made_a_difference(language: str, browsing: Browsing, sweep: Path) -> None:
+    text = browsing(language).get("/compare?in=sweep-shop").text
+    held_in(text)
+    shown = sections(text)
+    assert {"search-found", "search-charts", "importance", "search-trials", "charts"} <= shown.keys()
+    assert "train.learning_rate" in shown["importance"] and "75" in shown["importance"]
+    assert all(f"trial-{number:03d}" in shown["search-trials"] for number in range(4))
+    assert text.count('<polyline class="front"') == 4  # of the search and of the runs that are compared, each two
+    assert ("so far" in shown["search-found"]) is False and "trial-001" in shown["search-found"]
+
+
+def test_the_charts_of_a_search_are_drawn_by_the_templates_of_its_report(browser: TestClient, sweep: Path) -> None:
+    """A file of the sweep shows the same shares; the page adds no words of its own to that section."""
+    runs = [RunDir(sweep / name) for name in ("trial-000", "trial-001")]
+    comparison = aligned_runs.compare(runs)
+    importance = {"train.learning_rate": 0.75, "peft.r": 0.25}
+    file = sections(comparison_page.render(comparison, recommend(comparison), importance))
+    assert sections(browser.get("/compare?in=sweep-shop").text)["importance"] == file["importance"]
+
+
+def test_while_a_sweep_goes_on_it_is_said_that_these_are_the_trials_so_far(browser: TestClient, sweep: Path) -> None:
+    assert 'hx-get="/compare/search' not in browser.get("/compare?in=sweep-shop").text
+    run = RunDir(sweep / "trial-001")
+    run.update_info(state="running")
+    lock = run_lock.take(run.path)
+    assert lock is not None
+    text = browser.get("/compare?in=sweep-shop").text
+    assert 'hx-get="/compare/search?in=sweep-shop"' in text and "so far; the search goes on" in held_in(text).text
+    sweep_in(sweep, trial(4, 0.1, 5.0, 1000), best=4)
+    part = browser.get("/compare/search?in=sweep-shop", headers={"hx-request": "true"}).text
+    assert "<html" not in part and "trial-004" in sections(part)["search-found"]
+    os.close(lock)
+
+
+def test_a_part_of_a_page_that_was_asked_for_alone_leads_to_the_page(browser: TestClient, sweep: Path) -> None:
+    for query, place in (("?in=sweep-shop", "/compare?in=sweep-shop"), ("?in=../runs/sweep-shop", "/compare")):
+        answer = browser.get(f"/compare/search{query}", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, place)
+
+
+def test_of_more_trials_than_can_be_told_apart_the_best_are_compared(
+    browser: TestClient, train: Cell, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "sweep-shop"
+    trials = [trial(number, 2.0 - number / 10, 10.0, 1000) for number in range(14)]
+    sweep_in(folder, trials=trials, best=13)
+    for number in range(14):
+        train(f"r{number}", 0.5, **{"peft.r": number + 1}).path.rename(folder / f"trial-{number:03d}")
+    page = held_in(browser.get("/compare?in=sweep-shop").text)
+    assert "Below the 12 best trials are compared" in page.text
+    checked = [box["value"] for box in page.all("input") if box["name"] == "run" and "checked" in box]
+    assert checked == [f"trial-{number:03d}" for number in range(2, 14)]
+
+
+@pytest.mark.parametrize("content", ["{]", "[]", '{"metric": "held_out_loss", "trials": [{"number": -1}]}'])
+def test_a_record_of_a_sweep_that_is_damaged_is_told(content: str, browser: TestClient, sweep: Path) -> None:
+    (sweep / "trials.json").write_text(content)
+    text = browser.get("/compare?in=sweep-shop").text
+    assert "E525" in text and "verdict" in sections(text)
+
+
+def test_what_a_strange_record_of_a_sweep_says_stays_text(browser: TestClient, sweep: Path) -> None:
+    nasty = "<img src=x onerror=alert(1)>{{7*191}}\u202e"
+    odd = trial(4, 0.1, 5.0, 1000, run=f"/tmp/{nasty}", params={nasty: nasty}, state="complete")
+    failed = trial(5, None, None, None, state="failed", reason=nasty)
+    (sweep / "trials.json").write_text(json.dumps({"metric": nasty, "trials": []}))
+    text = browser.get("/compare?in=sweep-shop").text
+    assert "E525" in text and "<img" not in text
+    sweep_in(sweep, odd, failed, importance={nasty: 1.0})
+    text = browser.get("/compare?in=sweep-shop").text
+    held_in(text)
+    assert "<img" not in text and "&lt;img" in text and "1337" not in text and "\u202e" not in text

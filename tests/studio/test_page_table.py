@@ -13,7 +13,7 @@ NO_PAGES = {
     "/stream", "/machine/stream", "/runs/{name}/stream", "/runs/{name}/chat/stream", "/runs/{name}/export/stream",
     "/runs/{name}/findings", "/runs/{name}/curve", "/runs/{name}/log", "/runs/{name}/report",
     "/runs/{name}/files/{file:path}", "/runs/{name}/card", "/runs/{name}/answers.csv", "/runs/{name}/answers.jsonl",
-    "/data/{id}/look", "/data/{id}/lengths", "/data/{id}/rows", "/data/{id}/rows/{number:row}",
+    "/compare/search", "/data/{id}/look", "/data/{id}/lengths", "/data/{id}/rows", "/data/{id}/rows/{number:row}",
 }  # fmt: skip
 
 

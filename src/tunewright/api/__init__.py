@@ -34,9 +34,11 @@ from tunewright.api.data_looks import (
     ROLES,
     changes_in,
     data_account,
+    data_of_run,
     first_rows,
     fix_rows,
     look_at_rows,
+    number_in_data,
 )
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, merged_bytes, plan_export
@@ -57,12 +59,14 @@ from tunewright.api.pages import (
     answer_row,
     comparison_sections,
     report_sections,
+    sweep_sections,
 )
 from tunewright.api.proofs import check_export, proof_failure, proof_lines
 from tunewright.api.run_disk import deployed, disk_use, files_to_give, remove_checkpoints
 from tunewright.api.run_folders import (
     account,
     benchmark_lines,
+    change_tags,
     copy_adapter,
     curves,
     diagnose,
@@ -74,6 +78,7 @@ from tunewright.api.run_folders import (
     overview,
     read_log,
     remove,
+    replace_tags,
     report_text,
     run_bytes,
     runs,
@@ -131,9 +136,11 @@ from tunewright.api.what_if import (
 from tunewright.data.row_fixes import Cut, LeaveOut, MapColumns, RowFix, SetCell, SetRow, fixes_from, typed_cell
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.serve.serve_options import ServeOptions
+from tunewright.extras.sweep.sweep_sections import SweepSections
 from tunewright.launch.builtin_folders import BuiltinModelStatus
 from tunewright.launch.data_looks import DataLook, DataLooks, RowsPage, ShownRow
 from tunewright.launch.planner import Planner
+from tunewright.launch.run_data import RunData
 from tunewright.report.answer_table import AnswerFilter
 from tunewright.report.run_record import RunRecord
 from tunewright.rundir.session_protocol import Sampling
@@ -154,6 +161,7 @@ __all__ = [
     "Planner",
     "RowFix",
     "RowsPage",
+    "RunData",
     "RunRecord",
     "Sampling",
     "ServeOptions",
@@ -161,6 +169,7 @@ __all__ = [
     "SetCell",
     "SetRow",
     "ShownRow",
+    "SweepSections",
     "TrainedRun",
     "account",
     "answer_file",
@@ -183,6 +192,7 @@ __all__ = [
     "calibrate",
     "can_go_on_with",
     "cancel_in_queue",
+    "change_tags",
     "changes_by",
     "changes_in",
     "check_export",
@@ -199,6 +209,7 @@ __all__ = [
     "curves",
     "data_account",
     "data_check",
+    "data_of_run",
     "deployed",
     "describe_data",
     "devices_named",
@@ -234,6 +245,7 @@ __all__ = [
     "move_in_queue",
     "names_that_are_no_text",
     "new_work_id",
+    "number_in_data",
     "odd_numbers",
     "open_exactly",
     "open_run",
@@ -265,6 +277,7 @@ __all__ = [
     "remove",
     "remove_checkpoints",
     "remove_model",
+    "replace_tags",
     "report_sections",
     "report_text",
     "resume",
@@ -283,6 +296,7 @@ __all__ = [
     "submit_job",
     "summary",
     "sweep",
+    "sweep_sections",
     "sweep_settings",
     "train",
     "train_grid",

@@ -11,12 +11,14 @@ from tunewright.data import histogram
 from tunewright.data.examples import formats
 from tunewright.data.files.readers import RawRow
 from tunewright.data.row_fixes import RowChange, RowFix
-from tunewright.launch import data_looks
+from tunewright.launch import data_looks, run_data
 from tunewright.launch.data_looks import DataLook, DataLooks, FixedRows
+from tunewright.launch.run_data import RunData
 from tunewright.report import sections
 from tunewright.report.sections import DataAccount
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import fixed_data
+from tunewright.rundir.run_dir import RunDir
 
 FIRST_ROWS = 100
 ROLES: Mapping[Task, tuple[str, ...]] = formats.ROLES
@@ -63,6 +65,22 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
 def changes_in(fixed: str) -> list[RowChange]:
     """What was done to which row of the original, in the order of the changes; none for a file that holds no mended rows."""
     return fixed_data.changes_in(Path(fixed).parent) if fixed_data.made_of(fixed) else []
+
+
+def data_of_run(run: RunDir) -> RunData:
+    """What a run read its rows from, as somebody brought them, and what stands in the way of leaving single rows out.
+
+    Raises: TrainingError E525 for a run that is damaged.
+    """
+    return run_data.data_of_run(run)
+
+
+def number_in_data(look: DataLook, row: int) -> int:
+    """The number of a held-out row in the data as they were brought, for `LeaveOut`; `row` is its number among the answers.
+
+    `look` is at what the run read: `look_at_rows(data_of_run(run.dir).loaded)`. Raises: DataError E265 for no such row.
+    """
+    return run_data.number_in_data(look, row)
 
 
 def data_account(look: DataLook, max_length: int | None = None) -> DataAccount:

@@ -1,12 +1,15 @@
 """What pages show of runs: the values of the report's sections, answers to look through, runs side by side."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tunewright.diagnose import rules
 from tunewright.errors import TunewrightError
 from tunewright.extras.comparison import aligned_runs, comparison_page
 from tunewright.extras.comparison.recommendation import recommend
+from tunewright.extras.sweep import sweep_sections as sweeps_shown
+from tunewright.extras.sweep.sweep_sections import SweepSections
 from tunewright.report import answer_table, run_record, run_report
 from tunewright.report.answer_table import AnswerFilter, AnswerPage, FileFormat
 from tunewright.report.run_record import RunRecord
@@ -57,3 +60,12 @@ def comparison_sections(records: Sequence[RunRecord]) -> dict[str, Any]:
     except TunewrightError as fault:
         return {**values, "problems": list(fault.problems)}
     return {**values, **comparison_page.section_values(comparison, recommend(comparison))}
+
+
+def sweep_sections(folder: Path) -> SweepSections | None:
+    """How far the sweep of a folder is, the front of score and cost, what made a difference, in this process's language.
+
+    It is what was written when its last trial ended, so a sweep that goes on shows the trials that have finished so far; Optuna
+    is not needed. None for a folder that no sweep wrote. Raises: TrainingError E525.
+    """
+    return sweeps_shown.sweep_sections(folder)

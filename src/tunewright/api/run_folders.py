@@ -1,7 +1,7 @@
 """The runs on disk: opening, listing, reporting, checking and removing them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tunewright.api.run_handle import TrainedRun
@@ -10,7 +10,7 @@ from tunewright.diagnose.rules import Diagnosis
 from tunewright.errors import ConfigError, ModelError, error, system_faults
 from tunewright.launch import start_run
 from tunewright.report import benchmark_table, loss_charts, run_record, run_report
-from tunewright.rundir import atomic_io, file_names, log_end, output_targets, run_dir, run_overview
+from tunewright.rundir import atomic_io, file_names, log_end, output_targets, run_dir, run_overview, run_tags
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.integrity import IntegrityReport, check_folder, check_run
 from tunewright.rundir.log_end import LogEnd
@@ -45,6 +45,19 @@ def names_that_are_no_text(root: str | Path) -> list[bytes]:
 def overview(run: TrainedRun) -> RunOverview:
     """A run for a list of runs: a damaged folder is not an error here."""
     return run_overview.overview(run.dir)
+
+
+def change_tags(run: RunDir, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
+    """Give tags to a run, live or ended, and take others from it; those that it has then.
+
+    Raises: ConfigError E103 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
+    """
+    return run_tags.change(run, add=add, remove=remove)
+
+
+def replace_tags(run: RunDir, tags: Iterable[str]) -> tuple[str, ...]:
+    """Give a run these tags alone. Raises: as `change_tags`."""
+    return run_tags.replace(run, tags)
 
 
 def remove(run: RunDir) -> None:

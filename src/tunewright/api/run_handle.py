@@ -159,6 +159,11 @@ class TrainedRun:
         return self.dir.state()
 
     @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which somebody finds the run again: `api.change_tags`. Raises: TrainingError E525."""
+        return self.dir.tags()
+
+    @property
     def result(self) -> dict[str, Any]:
         """Scores before and after, seconds, tokens per second, peak memory: as `train --json` gives them."""
         return _result(self.dir)

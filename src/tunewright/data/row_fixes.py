@@ -50,6 +50,8 @@ class LeaveOut(FrozenModel):
     change: Literal["leave_out", "keep_first"] = "leave_out"
     rows: Annotated[tuple[Number, ...], Field(min_length=1)]
     code: str = ""
+    answers_of: str = ""
+    """the run among whose answers somebody saw that these rows are wrong"""
 
 
 class Cut(FrozenModel):
@@ -100,6 +102,8 @@ class RowChange(StoredRecord):
     """value after; null for a row that was left out"""
     code: str = ""
     """of the problem that it mends"""
+    answers_of: str = ""
+    """the run among whose answers the row was seen to be wrong, where it was left out by hand"""
 
 
 @dataclass
@@ -156,7 +160,7 @@ class RowFixer:
                     raise error("E267", row=number, reason=_reason(damage, number))
         record = RowChange(
             fix=count, change=fix.change, file=raw.file, line=raw.line, row=number, column=column, before=before,
-            after=after, code=fix.code,
+            after=after, code=fix.code, answers_of=fix.answers_of if isinstance(fix, LeaveOut) else "",
         )  # fmt: skip
         self.done.append(record)
         return whole

@@ -7,6 +7,7 @@ README = "README.md"
 PLAN = "plan.json"
 EVENTS = "events.jsonl"
 LOG = "log.txt"
+TAGS = "tags.json"
 LOCK = "run.lock"
 STOP, STOP_NOW = "stop", "stop.now"  # empty files: requests to save and end, and to end at once
 PREPARED = "prepared.json"

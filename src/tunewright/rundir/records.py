@@ -319,6 +319,13 @@ class ProofsRecord(StoredRecord):
     """the last one of each export or endpoint, by what it is of"""
 
 
+class TagsRecord(StoredRecord):
+    """tags.json: words by which somebody finds the run again. A run without tags has no such file."""
+
+    tags: list[str]
+    """in the order in which they were given"""
+
+
 class SettingRecord(StoredRecord):
     """equal.json of a comparison: settings that all of its runs share."""
 

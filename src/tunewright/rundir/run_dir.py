@@ -32,6 +32,7 @@ from tunewright.rundir.records import (
     ProofsRecord,
     RunInfo,
     RunResult,
+    TagsRecord,
 )
 from tunewright.rundir.staging_folder import making
 from tunewright.security import as_private_as
@@ -140,6 +141,11 @@ class RunDir:
     def plan(self) -> Plan:
         """plan.json."""
         return read_object(self.file(file_names.PLAN), Plan)
+
+    def tags(self) -> tuple[str, ...]:
+        """tags.json: words by which somebody finds the run again (`run_tags.change`)."""
+        record = read_optional(self.file(file_names.TAGS), TagsRecord)
+        return tuple(record.tags) if record else ()
 
     def data_summary(self) -> DataRecord | None:
         """prepared.json: what became of every row; None before the data were prepared."""

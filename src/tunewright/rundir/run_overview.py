@@ -21,6 +21,7 @@ class RunOverview:
     losses: tuple[float, ...] = ()
     held_out: tuple[float, ...] = ()
     damage: Problem | None = None
+    tags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """For `runs list --json`."""
@@ -34,6 +35,7 @@ class RunOverview:
             "before": self.result.before if self.result else None,
             "after": self.result.after if self.result else None,
             "adapter": self.result.adapter if self.result else None,
+            "tags": list(self.tags),
             "damage": self.damage.to_json() if self.damage else None,
         }
 
@@ -46,7 +48,7 @@ def overview(run: RunDir) -> RunOverview:
         return RunOverview(run, DAMAGED, damage=fault.problems[0])
     try:
         run.plan()
-        history = read_history(run, POINTS)
+        history, tags = read_history(run, POINTS), run.tags()
     except TrainingError as fault:
         return RunOverview(run, DAMAGED, info, info.result, damage=fault.problems[0])
     return RunOverview(
@@ -56,4 +58,5 @@ def overview(run: RunDir) -> RunOverview:
         info.result or history.result,
         tuple(event.loss for event in history.curves.logs.events if event.loss is not None),
         tuple(event.held_out_loss for event in history.curves.evals.events if event.held_out_loss is not None),
+        tags=tags,
     )

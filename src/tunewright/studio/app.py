@@ -31,6 +31,7 @@ from tunewright.studio.pages import (
     plan,
     run,
     runs,
+    tags,
 )
 from tunewright.studio.state import Studio
 
@@ -53,6 +54,7 @@ def build(keys: Keys, is_ending: Callable[[], bool] = lambda: False) -> Starlett
             *machine.ROUTES,
             *findings.ROUTES,
             *plan.ROUTES,
+            *tags.ROUTES,
             Route("/language", rendering.posted(_language), methods=["POST"]),
             Mount("/static/report", _Static(directory=html_page.HERE / "static")),
             Mount("/static", _Static(directory=rendering.HERE / "static")),

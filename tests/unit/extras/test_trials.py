@@ -18,6 +18,7 @@ from tests.unit.cli.conftest import model, rows, tw
 from tests.unit.launch import fake_trainer
 from tunewright.extras.sweep import optuna_search, trials
 from tunewright.extras.sweep.optuna_search import STARTUP, OptunaSearch
+from tunewright.extras.sweep.sweep_record import read_record
 from tunewright.launch import start_run
 from tunewright.rundir import atomic_io, run_dir
 from tunewright.rundir.run_dir import RunDir
@@ -291,6 +292,36 @@ def test_hopeless_trials_are_stopped_and_said_to_be_pruned(command: list[str]) -
         assert run.state() == "stopped" and run.read_events()[-1].text.startswith("pruned at step ")
     assert result["trials"][result["best"]]["state"] == "complete"
     assert end(begin(command, "--trials", "10"))["trials"] == result["trials"], "what was pruned stays so"
+
+
+def test_every_trial_that_ends_is_written_down_for_those_who_look_without_the_search(
+    tw: Any, command: list[str], trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[int] = []
+    real = trials.Sweep.claim
+
+    def claim(sweep: trials.Sweep, limit: int | None) -> Any:
+        record = read_record(sweep.folder)
+        known.append(len([trial for trial in record.trials if trial.value is not None]) if record else 0)
+        return real(sweep, limit)
+
+    monkeypatch.setattr(trials.Sweep, "claim", claim)
+    result = tw(*command, "--trials", "5").json
+    assert known == [0, 1, 2, 3, 4, 5], "a face that looks while it goes on sees the trials so far"
+    record = read_record(Path("found"))
+    assert record is not None and record.model_dump(mode="json")["trials"] == result["trials"]
+    assert record.importance == result["importance"] and sum(record.importance.values()) == pytest.approx(1.0)
+    assert all(trial["trainable_parameters"] == 1000 for trial in result["trials"])
+
+
+def test_a_record_that_a_kill_kept_from_being_written_is_written_when_the_sweep_goes_on(
+    tw: Any, command: list[str], trained: list[str]
+) -> None:
+    tw(*command, "--trials", "2")
+    Path("found/trials.json").unlink()
+    tw(*command, "--trials", "2")
+    record = read_record(Path("found"))
+    assert record is not None and len(record.trials) == 2
 
 
 def test_a_trial_whose_run_fails_is_marked_and_the_others_go_on(

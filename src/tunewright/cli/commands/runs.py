@@ -1,4 +1,4 @@
-"""`tunewright runs list/watch/logs/ranks/stop/resume/rm`, and the hidden shortcuts of the top level"""
+"""`tunewright runs list/tag/watch/logs/ranks/stop/resume/rm`, and the hidden shortcuts of the top level"""
 
 import sys
 from pathlib import Path
@@ -21,8 +21,9 @@ YesFlag = Annotated[bool, typer.Option("--yes", "-y", help=_("Do not ask for con
 
 
 def add_to(app: typer.Typer) -> None:
-    group = options.branch(_("The runs on disk: list, watch, logs, ranks, stop, resume, rm"))
+    group = options.branch(_("The runs on disk: list, tag, watch, logs, ranks, stop, resume, rm"))
     group.command("list", help=_("All runs of a folder, with their state and scores"))(list_runs)
+    group.command("tag", help=_("Words by which to find a run again"))(tag)
     for name, verb, text in (
         ("watch", watch, _("Show a run live; Ctrl-C leaves only the view")),
         ("logs", logs, _("What the libraries printed")),
@@ -40,19 +41,25 @@ def list_runs(
     folder: Annotated[
         str | None, typer.Argument(metavar="FOLDER", help=_("Where to look; runs/ if not given."))
     ] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="TAG", help=_("Only runs with this tag; may be repeated."))
+    ] = None,
     as_json: options.JsonFlag = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help=_("Print only the names."))] = False,
 ) -> None:
     from tunewright import api
 
-    runs = api.runs(folder)
+    wanted = set(tags or ())
+    rows = [row for run in api.runs(folder) if wanted <= set((row := api.overview(run)).tags)]
     if as_json:
-        console.as_json({"schema": 1, "runs": [api.overview(run).to_json() for run in runs]})
+        console.as_json({"schema": 1, "runs": [row.to_json() for row in rows]})
     elif quiet:
-        for run in runs:
-            console.out().line(plan_summary.one_line(run.name))
-    elif runs:
-        _print_list([api.overview(run) for run in runs])
+        for row in rows:
+            console.out().line(plan_summary.one_line(row.run.name))
+    elif rows:
+        _print_list(rows)
+    elif wanted:
+        console.err().line(_("No run has these tags."))
     else:
         console.err().line(_("No runs here yet."))
         console.next_steps(
@@ -62,10 +69,13 @@ def list_runs(
 
 
 def _print_list(rows: "list[RunOverview]") -> None:
-    """A line for each run; their curves, too, where these leave the scores on the line."""
+    """A line for each run; their tags where any has some, and their curves where these leave the scores on the line."""
     channel = console.out()
     lines = [_row(row) for row in rows]
-    header = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
+    header: tuple[str, ...] = (_("name"), _("state"), _("started"), _("model"), _("held-out scores"))
+    if any(row.tags for row in rows):
+        lines = [(line[0], printable(" ".join(row.tags)), *line[1:]) for line, row in zip(lines, rows, strict=True)]
+        header = (header[0], _("tags"), *header[1:])
     curves = [(sparkline(row.losses, LIST_SPARKS), sparkline(row.held_out, LIST_SPARKS)) for row in rows]
     with_curves = [(*line[:-1], *both, line[-1]) for line, both in zip(lines, curves, strict=True)]
     heads = (*header[:-1], _("loss"), _("held-out"), header[-1])
@@ -84,6 +94,30 @@ def _row(row: "RunOverview") -> tuple[str, ...]:
     state = formatting.label(formatting.STATES, row.state)
     last = plan_summary.one_line(row.damage.message()) if row.damage else formatting.main_change(row.result, "->")
     return plan_summary.one_line(row.run.name), state, started, model, last
+
+
+def tag(
+    run: options.RunArgument,
+    tags: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TAG...", help=_("Words to give to the run; without any its tags are shown."), show_default=False
+        ),
+    ] = None,
+    is_taken: Annotated[bool, typer.Option("--remove", help=_("Take these tags from the run instead."))] = False,
+    as_json: options.JsonFlag = False,
+) -> None:
+    from tunewright import api
+
+    trained = api.open_run(run)
+    given = tags or []
+    kept = api.change_tags(trained.dir, **{"remove" if is_taken else "add": given}) if given else trained.tags
+    if as_json:
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "tags": list(kept)})
+        return
+    name, words = plan_summary.one_line(trained.name), printable(" ".join(kept))
+    text = _("{name}: {tags}") if kept else _("{name} has no tags.")
+    console.out().line(text.format(name=name, tags=words))
 
 
 def watch(

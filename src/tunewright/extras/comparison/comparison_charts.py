@@ -5,15 +5,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright.extras.comparison.aligned_runs import Candidate, Comparison
+from tunewright.i18n import _
 from tunewright.metrics.metric_table import METRICS
+from tunewright.metrics.paired_differences import Estimate
 from tunewright.report import formatting
-from tunewright.report.loss_charts import MOST_TABLE_ROWS, SMOOTH_FROM, base_loss, smooth, thin
+from tunewright.report.loss_charts import MOST_TABLE_ROWS, SMOOTH_FROM, BarSegment, base_loss, smooth, stack, thin
 from tunewright.report.run_record import RunRecord
 from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
 LEAST_TABLE_ROWS = 10
 LETTER = 6.5  # width of a letter in SVG units
+
+
+@dataclass(frozen=True)
+class MeasuredCost:
+    """A score with what it cost. `series` is the number of its colour; `is_named` writes the name beside the point."""
+
+    name: str
+    cost: float
+    score: Estimate
+    series: int
+    is_named: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,51 +44,111 @@ class ScatterPoint:
     series: int
 
 
-def scatter(comparison: Comparison, cost: Callable[[Candidate], float | None], show: AxisNumber) -> dict[str, object]:
-    """Score against a cost: a point with its interval for each setting, and the Pareto front."""
-    measured = [
-        (x, estimate, number, candidate)
+@dataclass(frozen=True)
+class CostCharts:
+    """What `comparison/charts.html.j2` shows: a score against time and against size; an empty chart is left out.
+
+    `about` says what a point is, `numbers` where its values are to be read.
+    """
+
+    id: str
+    metric: str
+    about: str
+    numbers: str
+    by_seconds: Mapping[str, object]
+    by_size: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class ImportanceBar:
+    """A searched setting with its share of what made a difference."""
+
+    name: str
+    share: str
+    bar: Sequence[BarSegment]
+
+
+def cost_charts(comparison: Comparison) -> CostCharts:
+    """What quality costs in each of the compared settings."""
+    return CostCharts(
+        id="charts",
+        metric=formatting.label(formatting.METRICS, comparison.metric),
+        about=_(
+            "Each point is a setting with its 95 % interval. The broken line joins those that no other beats on both axes."
+        ),
+        numbers=_("The numbers are in the table above."),
+        by_seconds=against_seconds(comparison.metric, _measured(comparison, lambda candidate: candidate.seconds)),
+        by_size=against_size(
+            comparison.metric, _measured(comparison, lambda candidate: candidate.trainable_parameters)
+        ),
+    )
+
+
+def _measured(comparison: Comparison, cost: Callable[[Candidate], float | None]) -> list[MeasuredCost]:
+    return [
+        MeasuredCost(candidate.name, x, estimate, number % COLOURS + 1)
         for number, candidate in enumerate(comparison.tuned)
         if (x := cost(candidate)) and (estimate := comparison.estimates[candidate.name].get(comparison.metric))
     ]
+
+
+def against_seconds(metric: str, measured: Sequence[MeasuredCost]) -> dict[str, object]:
+    """A chart of scores against seconds of training."""
+    return _scatter(metric, measured, formatting.clock)
+
+
+def against_size(metric: str, measured: Sequence[MeasuredCost]) -> dict[str, object]:
+    """A chart of scores against trained parameters."""
+    return _scatter(metric, measured, lambda value: formatting.count(round(value)))
+
+
+def _scatter(metric: str, measured: Sequence[MeasuredCost], show: AxisNumber) -> dict[str, object]:
+    """Score against a cost: a point with its interval for each setting, and the Pareto front; empty without any."""
     if not measured:
         return {}
-    ends = [
-        end for _x, estimate, _number, _candidate in measured for end in (estimate.value, *(estimate.interval or ()))
-    ]
-    x_axis = axis([x for x, *_rest in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
-    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(comparison.metric, value))
-    points = []
-    for place, (x, estimate, number, candidate) in enumerate(sorted(measured, key=lambda point: point[0])):
-        low, high = (y_axis.at(end) for end in estimate.interval or (estimate.value, estimate.value))
-        is_below = place % 2 == 1  # neighbours often lie side by side, so their labels alternate
-        room = LETTER * len(candidate.name) / 2
+    ends = [end for one in measured for end in (one.score.value, *(one.score.interval or ()))]
+    x_axis = axis([one.cost for one in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
+    y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(metric, value))
+    points: list[ScatterPoint] = []
+    num_named = 0
+    for one in sorted(measured, key=lambda one: one.cost):
+        low, high = (y_axis.at(end) for end in one.score.interval or (one.score.value, one.score.value))
+        is_below = num_named % 2 == 1  # neighbours often lie side by side, so their labels alternate
+        num_named += one.is_named
+        room = LETTER * len(one.name) / 2
         points.append(
             ScatterPoint(
-                x=x_axis.at(x),
-                y=y_axis.at(estimate.value),
+                x=x_axis.at(one.cost),
+                y=y_axis.at(one.score.value),
                 low=low,
                 high=high,
-                name=candidate.name,
-                label_x=min(max(x_axis.at(x), LEFT + room), WIDTH - room),
+                name=one.name if one.is_named else "",
+                label_x=min(max(x_axis.at(one.cost), LEFT + room), WIDTH - room),
                 label_y=max(low, high) + 16 if is_below else min(low, high) - 8,
-                label=f"{candidate.name}: {formatting.score(comparison.metric, estimate.value)}, {show(x)}",
-                series=number % COLOURS + 1,
+                label=f"{one.name}: {formatting.score(metric, one.score.value)}, {show(one.cost)}",
+                series=one.series,
             )
         )
-    return framed(x_axis, y_axis, points=points, front=_front(comparison, points))
+    line = " ".join(f"{x_axis.at(one.cost)},{y_axis.at(one.score.value)}" for one in front(metric, measured))
+    return framed(x_axis, y_axis, points=points, front=line)
 
 
-def _front(comparison: Comparison, points: Sequence[ScatterPoint]) -> str:
-    """The Pareto front from cheap to expensive, as an SVG path; y grows downwards."""
-    sign = 1 if METRICS[comparison.metric].is_higher_better else -1
+def front(metric: str, measured: Sequence[MeasuredCost]) -> list[MeasuredCost]:
+    """The Pareto front from cheap to expensive: those that no other beats on both axes."""
+    sign = -1 if METRICS[metric].is_higher_better else 1
     best = math.inf
-    front = []
-    for point in sorted(points, key=lambda point: (point.x, sign * point.y)):
-        if sign * point.y < best:
-            best = sign * point.y
-            front.append(f"{point.x},{point.y}")
-    return " ".join(front)
+    kept = []
+    for one in sorted(measured, key=lambda one: (one.cost, sign * one.score.value)):
+        if sign * one.score.value < best:
+            best = sign * one.score.value
+            kept.append(one)
+    return kept
+
+
+def importance_bars(importance: Mapping[str, float]) -> list[ImportanceBar]:
+    """Searched settings with their shares, the most important first."""
+    ranked = sorted(importance.items(), key=lambda item: -item[1])
+    return [ImportanceBar(name, formatting.percent(share), stack({"right": share}, 1.0)) for name, share in ranked]
 
 
 def losses(comparison: Comparison) -> dict[str, object]:

@@ -73,12 +73,9 @@ def section_values(
         "metric": formatting.label(formatting.METRICS, comparison.metric),
         "lines": lines(comparison, choice),
         "notes": notes(comparison, choice),
-        "by_seconds": comparison_charts.scatter(comparison, lambda candidate: candidate.seconds, formatting.clock),
-        "by_size": comparison_charts.scatter(
-            comparison, lambda candidate: candidate.trainable_parameters, lambda value: formatting.count(round(value))
-        ),
+        "costs": comparison_charts.cost_charts(comparison),
         "losses": comparison_charts.losses(comparison),
-        "importance": _shares(importance),
+        "importance": comparison_charts.importance_bars(importance),
         "outcomes": _outcomes(both),
         "labels": answers.OUTCOMES,
         "disputed": _disputed(both),
@@ -136,15 +133,6 @@ def _outcomes(both: Mapping[str, list[SamplePair]]) -> list[dict[str, object]]:
         if sum(counts.values()):
             outcomes.append({"name": name, "counts": counts, "bar": loss_charts.stack(counts, sum(counts.values()))})
     return outcomes
-
-
-def _shares(importance: Mapping[str, float]) -> list[dict[str, object]]:
-    """Searched settings with their shares, the most important first."""
-    ranked = sorted(importance.items(), key=lambda item: -item[1])
-    return [
-        {"name": name, "share": formatting.percent(share), "bar": loss_charts.stack({"right": share}, 1.0)}
-        for name, share in ranked
-    ]
 
 
 def _disputed(both: Mapping[str, list[SamplePair]]) -> dict[str, object]:

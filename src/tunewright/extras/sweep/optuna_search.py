@@ -4,6 +4,7 @@ Optuna is imported inside functions only, as it is optional (the extra `sweep`).
 together with the name of their owner, in one transaction, so that every trial has an owner.
 """
 
+import math
 import re
 import warnings
 import zlib
@@ -15,13 +16,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from tunewright.errors import TunewrightError, error
 from tunewright.extras.comparison.search_space import SearchAxis, belongs
+from tunewright.extras.sweep.sweep_record import FEWEST_FOR_IMPORTANCE, TrialState
 
 STARTUP = 5  # finished trials before TPE proposes and the pruner prunes
-FEWEST_FOR_IMPORTANCE = 4
 TOP_TRIALS = 5  # PED-ANOVA needs this many good trials
 SECONDS_FOR_LOCK = 60  # that another process may hold an SQLite file
 TRIES = 3  # two processes that create the tables at once disturb each other
 SHARED = "shared"
+ENDS: Mapping[str, TrialState] = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}  # by Optuna's names
 P = ParamSpec("P")
 R = TypeVar("R")
 PASSWORD = re.compile(r"(://[^:/@]*):[^@/]*@")
@@ -32,7 +34,7 @@ class TrialRecord:
     """A trial in the storage; `picked` by name of the axis, `notes` are its user attributes."""
 
     number: int
-    state: str  # running, complete, pruned or failed
+    state: TrialState
     value: float | None
     picked: Mapping[str, object]
     notes: Mapping[str, Any]
@@ -128,7 +130,7 @@ class OptunaSearch:
         trials = [
             TrialRecord(
                 number=trial.number,
-                state={"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(trial.state.name, "running"),
+                state=ENDS.get(trial.state.name, "running"),
                 value=trial.value if trial.state.name == "COMPLETE" else None,
                 picked=trial.params,
                 notes=trial.user_attrs,
@@ -215,7 +217,8 @@ class OptunaSearch:
         evaluator = PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, TOP_TRIALS / len(done))))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the report itself warns about few trials
-            return dict(get_param_importances(self.study, evaluator=evaluator))
+            shares = get_param_importances(self.study, evaluator=evaluator)
+        return {name: float(share) for name, share in shares.items() if math.isfinite(share)}
 
     def _id(self, number: int) -> int:
         return int(self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number))

@@ -22,6 +22,7 @@ from tunewright.errors import ConfigError, ModelError, Problem, TunewrightError,
 from tunewright.extras.comparison import grid, search_space
 from tunewright.extras.comparison.search_space import SearchAxis
 from tunewright.extras.sweep.optuna_search import OptunaSearch, TrialRecord, check_installed, open_search
+from tunewright.extras.sweep.sweep_record import SWEEP_FILE, StoredTrial, SweepRecord, write_record
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.launch.devices import Device
@@ -35,7 +36,6 @@ from tunewright.rundir.records import ComparisonIdentity
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
 
-SWEEP_FILE = "sweep.json"
 STORAGE_FILE = "sweep.db"
 LOCK_FILE = "sweep.lock"
 LOCKS = "locks"
@@ -226,21 +226,26 @@ class Sweep:
 
     def _score(self, trial: TrialRun) -> SweepEnd:
         assert trial.run is not None
-        after = run_record.read(trial.run).after
-        scores = after.scores if after else {}
+        record = run_record.read(trial.run)
+        scores = record.after.scores if record.after else {}
         metric = self.settings.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
             raise error("E103", key="--metric", reason=one_of(scores), value=metric)
         if scores[metric] is None:
             return self._end(trial, "failed", reason=f"{metric} is not a number")
-        return self._end(trial, "complete", scores[metric])
+        costs = {
+            "train_seconds": record.seconds.get("train"),
+            "trainable_parameters": record.result.trainable_parameters,
+        }
+        return self._end(trial, "complete", scores[metric], **costs)
 
     def _end(self, trial: TrialRun, state: SweepEnd, value: float | None = None, **notes: Any) -> SweepEnd:
         seconds = trial.run.seconds() if trial.run else None
         self.search.note(trial.number, seconds=seconds, **notes)
         self.search.tell(trial.number, state, value)
         trial.lock.release()
+        self.write_record()
         return state
 
     @property
@@ -270,29 +275,39 @@ class Sweep:
         atomic_io.write_text(path, load_config.to_yaml(run))
         return path
 
-    def to_json(self) -> dict[str, Any]:
-        """All trials by number, the best of them, and its config: stable names, English."""
+    def record(self) -> SweepRecord:
+        """All trials by number, the best of them, its config, and how much each setting mattered."""
         best = self.best
         config = self.folder / BEST_FILE
-        return {
-            "schema": file_names.SCHEMA,
-            "metric": self.settings.metric,
-            "trials": [
-                {
-                    "number": trial.number,
-                    "state": trial.state,
-                    "value": trial.value,
-                    "params": self.parameters(trial),
-                    "run": trial.notes.get("run"),
-                    "seconds": trial.notes.get("seconds"),
-                    "reason": trial.notes.get("reason"),
-                }
+        return SweepRecord(
+            metric=self.settings.metric,
+            trials=[
+                StoredTrial(
+                    number=trial.number,
+                    state=trial.state,
+                    value=trial.value,
+                    params=self.parameters(trial),
+                    run=trial.notes.get("run"),
+                    seconds=trial.notes.get("seconds"),
+                    train_seconds=trial.notes.get("train_seconds"),
+                    trainable_parameters=trial.notes.get("trainable_parameters"),
+                    reason=trial.notes.get("reason"),
+                )
                 for trial in self.search.trials()
             ],
-            "best": best.number if best else None,
-            "config": str(config) if config.is_file() else None,
-            "importance": self.search.importance(),
-        }
+            best=best.number if best else None,
+            config=str(config) if config.is_file() else None,
+            importance=self.search.importance(),
+        )
+
+    def write_record(self) -> None:
+        """Write down what is known now, for faces that look at the folder: the storage may be far, and needs Optuna."""
+        with FileLock(self.folder / LOCK_FILE):  # of two processes the later one knows more
+            write_record(self.folder, self.record())
+
+    def to_json(self) -> dict[str, Any]:
+        """The record with stable names, in English."""
+        return {"schema": file_names.SCHEMA, **self.record().model_dump(mode="json")}
 
 
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
@@ -320,7 +335,10 @@ def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> 
         search = open_search(url, settings.name, is_higher_better=METRICS[settings.metric].is_higher_better)
         shared = search.shared() or search.share(planned or _shared(settings, reporter=reporter))
     axes = [SearchAxis.from_json(axis) for axis in shared["axes"]]
-    return Sweep(settings, folder, own.id, search, axes, shared["first"], shared["equal"], shared["rows"])
+    sweep = Sweep(settings, folder, own.id, search, axes, shared["first"], shared["equal"], shared["rows"])
+    if search.trials():  # a kill may have come between the end of a trial and its record
+        sweep.write_record()
+    return sweep
 
 
 def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, object]:

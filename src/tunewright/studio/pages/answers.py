@@ -13,7 +13,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.errors import TrainingError
 from tunewright.studio import rendering
-from tunewright.studio.pages import run_rows
+from tunewright.studio.pages import answer_fixes, run_rows
 
 FILTERS = ("outcome", "label", "length", "search", "order")
 KEYS = {"fixed": "f", "broken": "b", "wrong": "w", "right": "r"}
@@ -47,6 +47,7 @@ def show_row(request: Request) -> Response:
     run, row = run_rows.run_named(request.path_params["name"]), request.path_params["row"]
     try:
         pair, rows = api.answer_row(run.dir, row)
+        fate = answer_fixes.fate(run, row)
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
     if pair is None:
@@ -57,6 +58,7 @@ def show_row(request: Request) -> Response:
         request,
         name=run.name,
         pair=pair,
+        fate=fate,
         earlier=_row_address(run.name, rows[place - 1]) if place else "",
         later=_row_address(run.name, rows[place + 1]) if place + 1 < len(rows) else "",
         ask=_ask_address(run, pair.prompt),
@@ -98,4 +100,5 @@ ROUTES = [
     Route("/runs/{name}/answers/{row:row}", show_row),
     Route("/runs/{name}/answers.csv", partial(download, "csv")),
     Route("/runs/{name}/answers.jsonl", partial(download, "jsonl")),
+    *answer_fixes.ROUTES,
 ]

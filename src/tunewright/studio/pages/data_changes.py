@@ -169,13 +169,18 @@ async def undo(request: Request, form: FormData) -> Response:
 
 
 async def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.RowFix]) -> Response:
-    """The page after other changes were made. Raises: DataError E265 to E267, and what is wrong with the original."""
+    """The page after other changes were made. Raises: as `with_fixes`."""
+    return await _changed(request, form, await with_fixes(request, entry, fixes))
+
+
+async def with_fixes(request: Request, entry: DataEntry, fixes: list[api.RowFix]) -> DataEntry:
+    """The data with other changes, written down. Raises: DataError E265 to E267, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
     fixed: dict[str, object] = {"data.map": planned.mapping} if planned.mapping else {}
     if changes_rows(fixes):
         original = await data.seen_in(request, data_store.original_settings(planned))
         fixed |= (await run_in_threadpool(api.fix_rows, original, fixes)).settings
-    return await _changed(request, form, await run_in_threadpool(partial(planned.changed, fixed=fixed)))
+    return await run_in_threadpool(partial(planned.changed, fixed=fixed))
 
 
 async def _changed(request: Request, form: FormData, entry: DataEntry) -> Response:

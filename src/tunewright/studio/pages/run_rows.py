@@ -9,7 +9,7 @@ from tunewright import api
 from tunewright.errors import TrainingError, error
 from tunewright.planning.run_plan import Plan
 from tunewright.report import formatting
-from tunewright.rundir import atomic_io, run_dir
+from tunewright.rundir import atomic_io, file_names, run_dir
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_overview import RunOverview
 
@@ -64,11 +64,12 @@ class RunRow:
     peak_bytes: int | None = None
     losses: Sequence[float] = ()
     damage: str = ""
+    tags: Sequence[str] = ()
 
     @property
     def text(self) -> str:
         """What a search looks in."""
-        return " ".join((self.name, self.state, self.task, self.model, self.data, self.scores)).lower()
+        return " ".join((self.name, self.state, self.task, self.model, self.data, self.scores, *self.tags)).lower()
 
 
 def rows(filters: Mapping[str, str]) -> list[RunRow]:
@@ -98,7 +99,7 @@ def choices(shown: Sequence[RunRow]) -> dict[str, list[str]]:
 
 def _row(run: api.TrainedRun) -> RunRow | None:
     """A row; of a run that is not changed any more what was read before is used again. None for one that was just removed."""
-    stamps = tuple(atomic_io.stamp(run.dir.file(name)) for name in run_dir.MARKS)
+    stamps = tuple(atomic_io.stamp(run.dir.file(name)) for name in (*run_dir.MARKS, file_names.TAGS))
     overview, plan, seconds = _read(run.dir, run.state, stamps)
     info, result = overview.info, overview.result
     changed, _size = atomic_io.stamp(run.path)
@@ -116,6 +117,7 @@ def _row(run: api.TrainedRun) -> RunRow | None:
         peak_bytes=result.peak_rss_bytes if result else None,
         losses=overview.losses,
         damage=overview.damage.message() if overview.damage else "",
+        tags=overview.tags,
     )
 
 

@@ -1,0 +1,58 @@
+"""Tags of a run: words by which somebody finds it again, in a file of their own, which whoever trains the run does not write."""
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tunewright.errors import ConfigError, Problem, system_faults
+from tunewright.i18n import N_
+from tunewright.rundir import atomic_io, file_names
+from tunewright.rundir.records import TagsRecord
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security import as_private_as
+
+MOST_TAGS = 20
+_TAG = re.compile(r"\w[\w.+:/-]{0,39}")
+_RULE = N_("a tag is one word of at most 40 letters, digits and . _ + : / -, and a run has at most 20")
+
+
+@system_faults()
+def change(run: RunDir, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
+    """Give tags to a run, and take others from it; those that it has then. Tags that it does not have are not missed.
+
+    Raises: ConfigError E103 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
+    """
+    with _alone(run.path):
+        gone = set(remove)
+        return _write(run, [tag for tag in dict.fromkeys([*run.tags(), *add]) if tag not in gone])
+
+
+@system_faults()
+def replace(run: RunDir, tags: Iterable[str]) -> tuple[str, ...]:
+    """Give a run these tags alone. Raises: as `change`, but for E525: a damaged file is replaced."""
+    with _alone(run.path):
+        return _write(run, list(dict.fromkeys(tags)))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else changes the tags meanwhile: one lock on the folder itself, which no other file has to hold."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(run: RunDir, tags: list[str]) -> tuple[str, ...]:
+    odd = [tag for tag in tags if not _TAG.fullmatch(tag)] or tags[MOST_TAGS:]
+    if odd:
+        raise ConfigError([Problem("E103", values={"key": "tag", "reason": _RULE, "value": tag}) for tag in odd])
+    with as_private_as([run.file(file_names.RUN_JSON)]):
+        record = TagsRecord(tags=tags)
+        atomic_io.write_json(run.file(file_names.TAGS), {"schema": file_names.SCHEMA, **record.to_stored()})
+    return tuple(tags)
