@@ -100,6 +100,17 @@ def test_labels_are_scored_and_shown_with_their_probability() -> None:
     assert len(result.losses) == 3
 
 
+def test_a_row_with_labels_is_read_once_for_its_loss_and_its_label() -> None:
+    rows = rows_with_labels((1, 1), (2, 0), (3, 0), (4, 1), (5, 1))
+    examples = [Example(i, "rows", i, text="t", target=LABELS[row.labels[0]]) for i, row in enumerate(rows)]
+    model, loss, read = FirstTokenDecides(by_token=False), RowLoss("single_label_classification"), []
+    with model.register_forward_hook(lambda _model, _inputs, outputs: read.append(len(outputs.logits))):
+        result = evaluator(rows, examples).evaluate(model)
+    assert sum(read) == len(rows)
+    apart = row_losses(model, rows, loss, collator(pad_labelled), CollectingReporter(), BatchSizeBackoff())
+    assert [row.loss for row in result.losses] == [row.loss for row in apart]
+
+
 def test_tags_are_scored_by_word_and_words_that_were_cut_off_have_none() -> None:
     rows = [TokenizedExample(0, [1, 2, 3], [1, IGNORED, 0], 0, 3)]
     examples = [Example(0, "rows", 0, words=("a", "b", "c"), tags=("B-city", "O", "B-city"))]

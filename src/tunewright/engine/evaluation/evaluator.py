@@ -13,9 +13,10 @@ from tunewright.data.tokenized.thinking import thinking_of
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
 from tunewright.engine.evaluation.generation import generate
-from tunewright.engine.evaluation.prediction import Prediction, predict
+from tunewright.engine.evaluation.prediction import Prediction, predict_with_losses
 from tunewright.engine.system.oom import BatchSizeBackoff, RowGroup
 from tunewright.engine.tasks.collator import StepCollator
+from tunewright.engine.tasks.task_losses import RowLoss, TagLoss
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 from tunewright.metrics import scoring
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
@@ -63,10 +64,17 @@ def row_losses(
 
     _for_each_micro_batch(model, rows, collator, add, backoff)
     losses_by_position = backoff.ranks.union(losses_by_position)
+    return _by_row(rows, [losses_by_position[i] for i in range(len(rows))], collator)
+
+
+def _by_row(
+    rows: Sequence[TokenizedExample], losses_by_position: Sequence[float], collator: StepCollator
+) -> list[ExampleLoss]:
+    """The losses of texts as those of the rows that they are from."""
     losses: dict[int, float] = {}
     units: dict[int, int] = {}
-    for i, row in enumerate(rows):  # a conversation may be several texts
-        losses[row.number] = losses.get(row.number, 0.0) + losses_by_position[i]
+    for row, loss in zip(rows, losses_by_position, strict=True):  # a conversation may be several texts
+        losses[row.number] = losses.get(row.number, 0.0) + loss
         units[row.number] = units.get(row.number, 0) + collator.units([row])
     # Not validated here: a loss that is not finite is for the caller, who ends the run with E512 before anything is stored.
     return [ExampleLoss.model_construct(row=number, loss=loss, units=units[number]) for number, loss in losses.items()]
@@ -135,19 +143,32 @@ class Evaluator:
 
     def evaluate(self, model: nn.Module, reporter: Reporter = SILENT) -> EvaluationResult:
         """Held-out loss on all rows, and the task's scores."""
+        if self.task in LABELLED:
+            return self._evaluate_labels(model, reporter)
         rows = self._rows_to_answer()
         answer_weight = 3 * len(rows)  # generating an answer takes about three times as long as reading one
         weight = len(self.rows) + answer_weight
         loss_part = PartReporter(reporter, 0, len(self.rows), weight)
         answer_part = PartReporter(reporter, len(self.rows), answer_weight, weight)
         losses = row_losses(model, self.rows, self.loss, self.collator, loss_part, self.backoff)
-        mean = math.fsum(row.loss for row in losses) / self.collator.units(self.rows)
-        scores = {"held_out_loss": mean}
+        scores = {"held_out_loss": self._mean(losses)}
         if self.task == "causal_lm":
-            scores["perplexity"] = math.exp(min(mean, 700.0))
-        score_answers = self._classification_scores if self.task in LABELLED else self._generation_scores
-        task_scores, samples = score_answers(model, rows, answer_part)
+            scores["perplexity"] = math.exp(min(scores["held_out_loss"], 700.0))
+        task_scores, samples = self._generation_scores(model, rows, answer_part)
         return EvaluationResult(scores | task_scores, samples, losses)
+
+    def _evaluate_labels(self, model: nn.Module, reporter: Reporter) -> EvaluationResult:
+        """Losses and labels of all rows from one pass."""
+        assert isinstance(self.loss, RowLoss | TagLoss)
+        predictions, row_sums = predict_with_losses(
+            model, self.rows, self.collator, self.loss, self.labels, self.problem_type, reporter, self.backoff
+        )
+        losses = _by_row(self.rows, row_sums, self.collator)
+        task_scores, samples = self._classification_scores(predictions)
+        return EvaluationResult({"held_out_loss": self._mean(losses)} | task_scores, samples, losses)
+
+    def _mean(self, losses: Sequence[ExampleLoss]) -> float:
+        return math.fsum(row.loss for row in losses) / self.collator.units(self.rows)
 
     def _rows_to_answer(self) -> list[TokenizedExample]:
         if self.task == "causal_lm":
@@ -156,7 +177,7 @@ class Evaluator:
             return spread(
                 [row for row in last.values() if 0 < row.prompt_length < len(row.input_ids)], self.num_answers
             )
-        return spread(self.rows, self.num_answers) if self.task == "seq2seq" else list(self.rows)
+        return spread(self.rows, self.num_answers)
 
     def _generation_scores(
         self, model: nn.Module, rows: Sequence[TokenizedExample], reporter: Reporter
@@ -200,13 +221,10 @@ class Evaluator:
             return scoring.text_scores(answers, references) | scores
         return scores if is_json else {"exact_match": exact_match(answers, references)}
 
-    def _classification_scores(
-        self, model: nn.Module, rows: Sequence[TokenizedExample], reporter: Reporter
-    ) -> ScoresAndSamples:
+    def _classification_scores(self, predictions: Sequence[Prediction]) -> ScoresAndSamples:
         """Scores of the labels that the model predicts."""
-        predictions = predict(model, rows, self.collator, self.labels, self.problem_type, reporter, self.backoff)
-        examples = [self.examples[row.number] for row in rows]
-        if not rows:
+        examples = [self.examples[row.number] for row in self.rows]
+        if not examples:
             return {}, []
         if self.task == "token_cls":
             tags = [pad_tags(p.labels, len(e.tags)) for p, e in zip(predictions, examples, strict=True)]

@@ -55,7 +55,10 @@ class RowLoss:
     weights_C: Tensor | None = None
 
     def __call__(self, model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
-        logits, labels = logits_of(model, batch), batch["labels"]
+        return self.from_logits(logits_of(model, batch), batch["labels"], by_row=by_row)
+
+    def from_logits(self, logits: Tensor, labels: Tensor, *, by_row: bool = False) -> Tensor:
+        """The same sum from logits (B, C) and labels: class numbers (B), several 0 or 1 (B, C), or values (B)."""
         reduction = "none" if by_row else "sum"
         if self.problem_type == "regression":
             return F.mse_loss(logits.squeeze(-1), labels.float(), reduction=reduction)
@@ -75,9 +78,12 @@ class TagLoss:
     weights_C: Tensor | None = None
 
     def __call__(self, model: nn.Module, batch: MicroBatch, *, by_row: bool = False) -> Tensor:
-        logits_BTC = logits_of(model, batch)
+        return self.from_logits(logits_of(model, batch), batch["labels"], by_row=by_row)
+
+    def from_logits(self, logits_BTC: Tensor, labels_BT: Tensor, *, by_row: bool = False) -> Tensor:
+        """The same sum from logits."""
         weights = None if self.weights_C is None else self.weights_C.to(logits_BTC.device)
-        return summed_cross_entropy(logits_BTC, batch["labels"], by_row=by_row, weights_C=weights)
+        return summed_cross_entropy(logits_BTC, labels_BT, by_row=by_row, weights_C=weights)
 
 
 def balanced_weights(rows: Sequence[TokenizedExample], num_labels: int, *, is_multi_label: bool) -> Tensor:
