@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from tunewright.kernels.cross_entropy import LossFunction, MicroBatch
 
-# By precision. Two orders of summation in fp32 agree to about 1e-6; in bf16 the logits themselves carry 8 bits. In mixed
-# precision products are rounded as in bf16, but their sums from block to block, the loss and gradients are not.
-TOLERANCE = {"fp32": 1e-4, "mixed": 3e-3, "bf16": 3e-2, "fp16": 1e-2}
+# By precision, of losses and logits. Two orders of summation in fp32 agree to about 1e-6; elsewhere logits carry 8 or 11 bits.
+TOLERANCE = {"fp32": 1e-4, "mixed": 1e-2, "bf16": 3e-2, "fp16": 1e-2}
+# Of gradients as vectors. SmolLM2's 30 blocks, 45 pairs of Alpaca rows: packed rows differ from padded ones by 0.04 to 0.10 in
+# mixed precision and by 0.06 to 0.10 in bf16; where a row sees another one, by 0.33 to 1.08, its loss by as little as 0.0013.
+GRADIENT_TOLERANCE = {"fp32": 1e-3, "mixed": 0.2, "bf16": 0.2, "fp16": 0.1}
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,7 @@ def difference(plain: LossAndGradients, fast: LossAndGradients) -> tuple[float, 
 
 def tolerances(precision: str) -> tuple[float, float]:
     """What `difference` may be in this precision: of the losses, and of the gradients."""
-    tolerance = TOLERANCE[precision]
-    return tolerance, 10 * tolerance
+    return TOLERANCE[precision], GRADIENT_TOLERANCE[precision]
 
 
 def agreement(precision: str, plain: LossAndGradients, fast: LossAndGradients) -> bool:
