@@ -53,7 +53,9 @@ def cases() -> dict[str, dict[str, Any]]:
         "intents by minilm, loha": on(INTENTS, "minilm", "loha", task="seq_cls"),
         "250M english": on(EN, "250M", **_dotted(batch(2, 2))),
         "0.8B chinese mixed": on(ZH, "0.8B", model__precision="mixed", **few, eval__rows="0", **_dotted(batch(2))),
-        "360M english prefix_tuning": on(EN, "360M", "prefix_tuning", data__holdout="0.02", eval__rows="0", **_dotted(batch(2))),
+        "360M english prefix_tuning": on(
+            EN, "360M", "prefix_tuning", data__holdout="0.02", eval__rows="0", **_dotted(batch(2))
+        ),
         "0.5B chinese 4 bit": on(ZH, "0.5B", model__quantization="4bit", **few, eval__rows="0", **_dotted(batch(2))),
         "7B mixed": on(EN, "7B", model__precision="mixed", **_dotted(SEVEN_BILLION)),
         "7B 4 bit": on(EN, "7B", model__quantization="4bit", **_dotted(SEVEN_BILLION)),
