@@ -2,7 +2,7 @@
 
 The runs of run.py are those by which the formula was made. These were chosen afterwards: other data (shared/data beside the
 checkout: Alpaca in English and Chinese, intents), lengths, ranks, methods and shapes. The plan promises, then the run is made, and
-nothing is fitted. Writes fresh-*.json for this kind of processor and FRESH.md. Linux; run it on an idle machine; about 30 minutes.
+nothing is fitted. Writes fresh-*.json for this kind of processor and FRESH.md. Linux; run it on an idle machine; about an hour.
 """
 
 import argparse
@@ -19,6 +19,9 @@ from run import ALL, CHECKPOINTING, HERE, _dotted, batch, case, measure, table
 SHARED = HERE.parents[2] / "shared/data"
 EN, ZH, INTENTS = (str(SHARED / name) for name in ("alpaca_en_demo.json", "alpaca_zh_demo.json", "clinc20_train.jsonl"))
 
+# A row a step: the question is what so large a model holds.
+SEVEN_BILLION = {"data.holdout": "0.004", "eval.rows": "0", "train.max_steps": "2", **batch(1)}
+
 
 def cases() -> dict[str, dict[str, Any]]:
     """Runs by name; three steps each unless they say otherwise."""
@@ -26,7 +29,7 @@ def cases() -> dict[str, dict[str, Any]]:
     def on(data: str, model: str = "smollm2", method: str = "lora", **sets: str) -> dict[str, Any]:
         return {**case(model, method, 1, **sets), "data": data}
 
-    few = {"data__holdout": "20"}  # the answers to all rows of the Chinese data would take six minutes a run
+    few = {"data__holdout": "0.02"}  # the answers to all rows of the Chinese data would take six minutes a run
     return {
         "english": on(EN),
         "english r=32, MLP alone": on(EN, peft__r="32", peft__target_modules="[gate_proj,up_proj,down_proj]"),
@@ -49,9 +52,13 @@ def cases() -> dict[str, dict[str, Any]]:
         "intents by minilm, 24 rows": on(INTENTS, "minilm", task="seq_cls", **_dotted(batch(24))),
         "intents by minilm, loha": on(INTENTS, "minilm", "loha", task="seq_cls"),
         "250M english": on(EN, "250M", **_dotted(batch(2, 2))),
-        "0.8B chinese mixed": on(ZH, "0.8B", model__precision="mixed", eval__rows="0", **_dotted(batch(2))),
-        "360M english prefix_tuning": on(EN, "360M", "prefix_tuning", eval__rows="0", **_dotted(batch(2))),
-        "0.5B chinese 4 bit": on(ZH, "0.5B", model__quantization="4bit", eval__rows="0", **_dotted(batch(2))),
+        "0.8B chinese mixed": on(ZH, "0.8B", model__precision="mixed", **few, eval__rows="0", **_dotted(batch(2))),
+        "360M english prefix_tuning": on(
+            EN, "360M", "prefix_tuning", data__holdout="0.02", eval__rows="0", **_dotted(batch(2))
+        ),
+        "0.5B chinese 4 bit": on(ZH, "0.5B", model__quantization="4bit", **few, eval__rows="0", **_dotted(batch(2))),
+        "7B mixed": on(EN, "7B", model__precision="mixed", **_dotted(SEVEN_BILLION)),
+        "7B 4 bit": on(EN, "7B", model__quantization="4bit", **_dotted(SEVEN_BILLION)),
     }
 
 
