@@ -23,7 +23,7 @@ def test_the_front_of_a_sweep_grows_while_it_goes_on_and_is_read_by_keys(visit: 
     expect(found).to_contain_text("From the 4 trials that have finished so far")
     points = found.locator("#search-charts svg").first.locator("circle")
     expect(points).to_have_count(4)
-    table = page.get_by_role("group", name="Trials by score")
+    table = page.get_by_role("region", name="Trials by score")
     table.focus()
     expect(table).to_be_focused()
     folder = server.folder / "runs" / SWEEP
