@@ -141,10 +141,10 @@ class DataLook:
 
     def row(self, number: int) -> LookedRow:
         """The row with this number in the original data. Raises: DataError E265 where there is none."""
-        matches = next((row for row in self.rows if self.original(row) == number), None)
-        if matches is None:
+        numbered = next((row for row in self.rows if self.original(row) == number), None)
+        if numbered is None:
             raise error("E265", row=number, count=1, rows=self.check.validated.summary.rows)
-        return matches
+        return numbered
 
     def shown(self, row: LookedRow) -> ShownRow:
         """One row for a page."""

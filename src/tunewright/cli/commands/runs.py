@@ -110,13 +110,15 @@ def tag(
     from tunewright import api
 
     trained = api.open_run(run)
-    given = tags or []
-    kept = api.change_tags(trained.dir, **{"remove" if is_taken else "add": given}) if given else trained.tags
+    changed = tags or []
+    tags_of_run = (
+        api.change_tags(trained.dir, **{"remove" if is_taken else "add": changed}) if changed else trained.tags
+    )
     if as_json:
-        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "tags": list(kept)})
+        console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "tags": list(tags_of_run)})
         return
-    name, words = plan_summary.one_line(trained.name), printable(" ".join(kept))
-    text = _("{name}: {tags}") if kept else _("{name} has no tags.")
+    name, words = plan_summary.one_line(trained.name), printable(" ".join(tags_of_run))
+    text = _("{name}: {tags}") if tags_of_run else _("{name} has no tags.")
     console.out().line(text.format(name=name, tags=words))
 
 

@@ -137,12 +137,12 @@ def front(metric: str, measured: Sequence[MeasuredCost]) -> list[MeasuredCost]:
     """The Pareto front from cheap to expensive: those that no other beats on both axes."""
     sign = -1 if METRICS[metric].is_higher_better else 1
     best = math.inf
-    kept = []
-    for one in sorted(measured, key=lambda one: (one.cost, sign * one.score.value)):
-        if sign * one.score.value < best:
-            best = sign * one.score.value
-            kept.append(one)
-    return kept
+    unbeaten = []
+    for point in sorted(measured, key=lambda point: (point.cost, sign * point.score.value)):
+        if sign * point.score.value < best:
+            best = sign * point.score.value
+            unbeaten.append(point)
+    return unbeaten
 
 
 def importance_bars(importance: Mapping[str, float]) -> list[ImportanceBar]:

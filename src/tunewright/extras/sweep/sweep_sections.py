@@ -68,8 +68,8 @@ def sweep_sections(folder: Path) -> SweepSections | None:
 def _sections(record: SweepRecord) -> SweepSections:
     by_seconds = _measured(record, lambda trial: trial.train_seconds)
     by_size = _measured(record, lambda trial: trial.trainable_parameters)
-    kept = {one.name for one in by_seconds if one.is_named}
-    lines = [_line(record, trial, kept) for trial in _ranked(record)]
+    on_front = {one.name for one in by_seconds if one.is_named}
+    lines = [_line(record, trial, on_front) for trial in _ranked(record)]
     states = Counter(trial.state for trial in record.trials)
     return SweepSections(
         metric=formatting.label(formatting.METRICS, record.metric),
@@ -97,7 +97,7 @@ def _ranked(record: SweepRecord) -> list[StoredTrial]:
     )
 
 
-def _line(record: SweepRecord, trial: StoredTrial, kept: set[str]) -> TrialLine:
+def _line(record: SweepRecord, trial: StoredTrial, on_front: set[str]) -> TrialLine:
     name, size = _name(trial), trial.trainable_parameters
     return TrialLine(
         name=name,
@@ -108,7 +108,7 @@ def _line(record: SweepRecord, trial: StoredTrial, kept: set[str]) -> TrialLine:
         setting=", ".join(f"{path.rpartition('.')[2]} {_value(value)}" for path, value in trial.params.items()),
         reason=trial.reason or "",
         is_best=trial.number == record.best,
-        is_on_front=name in kept,
+        is_on_front=name in on_front,
     )
 
 
@@ -123,8 +123,8 @@ def _measured(record: SweepRecord, cost: Callable[[StoredTrial], float | None]) 
         for trial in record.trials
         if trial.value is not None and (spent := cost(trial))
     ]
-    kept = comparison_charts.front(record.metric, measured)
-    return [replace(one, series=ON_FRONT, is_named=True) if one in kept else one for one in measured]
+    on_front = comparison_charts.front(record.metric, measured)
+    return [replace(one, series=ON_FRONT, is_named=True) if one in on_front else one for one in measured]
 
 
 def _costs(metric: str, by_seconds: Sequence[MeasuredCost], by_size: Sequence[MeasuredCost]) -> CostCharts:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.i18n import N_, _
 from tunewright.report import formatting
+from tunewright.reporting import Reporter
 from tunewright.security import home
 from tunewright.studio import data_store, rendering
 from tunewright.studio.data_store import DataEntry
@@ -75,27 +75,37 @@ async def leave_out(request: Request, form: FormData) -> Response:
 
     Raises: TrainingError E525 for a damaged run, DataError E265 for no such row, and what is wrong with the data.
     """
-    run, row = run_rows.run_named(request.path_params["name"]), request.path_params["row"]
+    row, run = request.path_params["row"], await run_in_threadpool(run_rows.run_named, request.path_params["name"])
     brought = await run_in_threadpool(api.data_of_run, run.dir)
     if await run_in_threadpool(_obstacle, brought):
         return rendering.see(request, rendering.run_address(run.name, f"/answers/{row}"))
-    number = api.number_in_data(await _seen_by(request, run, brought), row)
-    known = _known(brought.train)
-    entry = _with_held_out(known, brought) if known else _new(brought)
-    if number not in _left_out(entry):
-        fixes = entry.row_fixes if known else api.fixes_from(list(brought.fixes))
-        asked = api.LeaveOut(rows=(number,), answers_of=run.name)
-        entry = await data_changes.with_fixes(request, entry, [*fixes, *_columns(entry, brought), asked])
+    look = await _seen_by(request, run, brought)
+    entry, fixes = await run_in_threadpool(_without_row, run.name, brought, look, row)
+    if len(fixes) > len(entry.row_fixes):
+        entry = await data_changes.with_fixes(request, entry, fixes)
     return rendering.see(request, _changes_address(entry))
 
 
 async def _seen_by(request: Request, run: api.TrainedRun, brought: api.RunData) -> api.DataLook:
     """What a look at the data that a run read has seen. Raises: what is wrong with the data."""
     studio = studio_of(request)
-    look = partial(api.look_at_rows, brought.loaded, held=studio.held_looks)
-    pending = studio.data_looks.at(("run", run.path), lambda reporter: look(reporter=reporter))
+
+    def look(reporter: Reporter) -> api.DataLook:
+        return api.look_at_rows(brought.loaded, held=studio.held_looks, reporter=reporter)
+
+    pending = studio.data_looks.at(("run", run.path), look)
     await pending.ended()
     return pending.result()
+
+
+def _without_row(run: str, brought: api.RunData, look: api.DataLook, row: int) -> tuple[DataEntry, list[api.RowFix]]:
+    """The data of a run on the Data page, and their fixes with one more, unless the row is left out already."""
+    number, known = api.number_in_data(look, row), _known(brought.train)
+    entry = _with_held_out(known, brought) if known else _new(brought)
+    if number in _left_out(entry):
+        return entry, entry.row_fixes
+    fixes = entry.row_fixes if known else api.fixes_from(list(brought.fixes))
+    return entry, [*fixes, *_columns(entry, brought), api.LeaveOut(rows=(number,), answers_of=run)]
 
 
 def _changes_address(entry: DataEntry) -> str:

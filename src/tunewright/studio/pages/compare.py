@@ -44,8 +44,8 @@ def show(request: Request) -> Response:
         return rendering.page("trials.html.j2", request, trials=_trials(request, groups[group]), chosen=[])
     every = {run.name: run for run in (groups[group] if group else run_rows.every())}
     search = _search(group)
-    given = list(dict.fromkeys(request.query_params.getlist("run")))
-    wanted = given or (_worth_showing(list(every), search.sections) if group else [])
+    selected = list(dict.fromkeys(request.query_params.getlist("run")))
+    wanted = selected or (_worth_showing(list(every), search.sections) if group else [])
     chosen = [every[name] for name in wanted if name in every][:MOST_RUNS]
     missing = [problem for name in wanted if name not in every for problem in error("E113", name=name).problems]
     records, damaged = _read(request, chosen)
@@ -64,7 +64,7 @@ def show(request: Request) -> Response:
         group=group,
         chosen=[run.name for run in chosen],
         num_wanted=len(wanted),
-        is_selection=not given and len(wanted) < len(every),
+        is_selection=not selected and len(wanted) < len(every),
         most=MOST_RUNS,
         command=f"tunewright compare {shlex.join(names)}",
     )
