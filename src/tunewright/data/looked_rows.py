@@ -80,9 +80,10 @@ def looked_rows(validated: ValidatedData, tokenizer: TextTokenizer, held_out_fil
     for use, examples in sides:
         start = 0 if loaded.share or use == "train" else after
         tokens: dict[int, list[TokenizedExample]] = defaultdict(list)
-        for one in encoded[use]:
-            if not any(one is other for other in tokens[one.number]):  # a row that is read twice in an epoch
-                tokens[one.number].append(one)
+        for tokenized in encoded[use]:
+            of_row = tokens[tokenized.number]
+            if not any(tokenized is other for other in of_row):  # a row that is read twice in an epoch
+                of_row.append(tokenized)
         for example in examples:
             row = row_at(start + example.number, example.file, example.line)
             row.example, row.tokens = example, tokens[example.number]

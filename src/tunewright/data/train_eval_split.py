@@ -104,7 +104,9 @@ def sides_of(config: DataConfig) -> TrainEvalSplit:
     else:
         sides = TrainEvalSplit(train, None, USUAL_SHARE)
     notes = [note for source, own in zip(train, names, strict=True) for note in _parts_note(source, sides, own)]
-    return replace(sides, notes=(*notes, *(note for found in for_each(train, _text_notes) for note in found)))
+    return replace(
+        sides, notes=(*notes, *(note for notes_of_one in for_each(train, _text_notes) for note in notes_of_one))
+    )
 
 
 def files_of(source: RowSource) -> list[Path]:

@@ -92,9 +92,9 @@ def skypilot(job: Job) -> str:
 
     Raises: ConfigError E109 where nothing says how Tunewright comes onto the machines.
     """
-    said = job.config.launch.job
-    resources = said.get("resources")
-    if "setup" not in said and not (isinstance(resources, dict) and "image_id" in resources):
+    user_values = job.config.launch.job
+    resources = user_values.get("resources")
+    if "setup" not in user_values and not (isinstance(resources, dict) and "image_id" in resources):
         reason = N_("the machines are new, and Tunewright has to come onto them")
         fix = "--set launch.job.setup='pip install ...'   # or launch.job.resources.image_id=docker:..."
         raise errors_of([conflict("--on skypilot", "launch.job", reason, fix)])
@@ -104,7 +104,7 @@ def skypilot(job: Job) -> str:
         "file_mounts": {carried(path, file): str(file) for path, file in job.files.items()},
         "run": shlex.join(["tunewright", *job.words]),
     }
-    return _yaml(_merged({key: value for key, value in task.items() if value}, said))
+    return _yaml(_merged({key: value for key, value in task.items() if value}, user_values))
 
 
 def carried(path: str, file: Path) -> str:
@@ -117,7 +117,7 @@ def kubeflow(job: Job) -> str:
 
     Raises: ConfigError E109 without an image, or without a folder that outlives the pods.
     """
-    said = job.config.launch.job
+    user_values = job.config.launch.job
     train_job: dict[str, Any] = {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
@@ -127,7 +127,7 @@ def kubeflow(job: Job) -> str:
             "trainer": {"numNodes": job.config.launch.nodes, "command": ["tunewright", *job.words]},
         },
     }
-    whole = _merged(train_job, said)
+    whole = _merged(train_job, user_values)
     spec = whole["spec"]
     problems = []
     if spec["runtimeRef"] == {"name": RUNTIME} and "image" not in spec["trainer"]:

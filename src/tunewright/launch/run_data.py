@@ -87,7 +87,7 @@ def _difference(data: DataConfig, trained_on: str, brought: DataConfig, made_of:
         sides = sides_of(brought)
         sources = [*sides.train, *([sides.held_out] if sides.held_out else [])]
         digests = for_each(sources, lambda source: fingerprint(source.path, source.reading))
-        return None if digests == [one.fingerprint for one in made_of.originals.values()] else "changed"
+        return None if digests == [original.fingerprint for original in made_of.originals.values()] else "changed"
     except TunewrightError:
         return "gone"
 
@@ -97,8 +97,8 @@ def number_in_data(look: DataLook, row: int) -> int:
 
     `row` is the number that answers have. Raises: DataError E265 where there is no such row.
     """
-    matches = (one for one in look.rows if one.use == "held_out" and one.example and one.example.number == row)
-    found = next(matches, None)
-    if found is None:
+    held_out = (looked for looked in look.rows if looked.use == "held_out" and looked.example)
+    answered = next((looked for looked in held_out if looked.example and looked.example.number == row), None)
+    if answered is None:
         raise error("E265", row=row, count=1, rows=look.check.validated.summary.rows)
-    return look.original(found)
+    return look.original(answered)

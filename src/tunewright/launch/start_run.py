@@ -334,8 +334,8 @@ def _change(run: RunDir, changes: Mapping[str, object]) -> None:
             new = remedied(new, saved, origin)
     atomic_io.write_text(run.file(file_names.CONFIG), load_config.to_yaml(changed))
     atomic_io.write_text(run.file(file_names.PLAN), new.model_dump_json(indent=1) + "\n")
-    said = ", ".join(f"{path}={value}" for path, value in changes.items())
-    run.events.note(Phrase(N_("changed: {settings}"), settings=said))
+    listed = ", ".join(f"{path}={value}" for path, value in changes.items())
+    run.events.note(Phrase(N_("changed: {settings}"), settings=listed))
 
 
 def check_base(run: RunDir) -> None:

@@ -128,8 +128,8 @@ def _kind(run: RunDir) -> AnswerKind:
     result = run.result()
     scores = result.after or result.before
     if scores is None:
-        told = read_history(run).scores
-        event = told.get("after") or told.get("before")
+        events = read_history(run).scores
+        event = events.get("after") or events.get("before")
         scores = event.scores if event else {}
     return answer_kind(run.plan().run.task, scores)
 

@@ -16,8 +16,8 @@ class SourceRow:
 
     path: str
     format: str
-    asked: str
-    """What the config asked of it: rows, a weight."""
+    mix: str
+    """What the config takes of it: rows, a weight."""
     numbers: str
     rows: int
     used: int
@@ -41,7 +41,7 @@ def rows(record: RunRecord) -> list[SourceRow]:
         SourceRow(
             path=formatting.file_name(source.path),
             format=source.format,
-            asked=formatting.share_text(wanted),
+            mix=formatting.share_text(wanted),
             numbers=formatting.numbers_of(source),
             rows=source.rows,
             used=source.used,

@@ -49,9 +49,9 @@ class RowFilters:
     page: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, object]) -> "RowFilters":
+    def of(cls, fields: Mapping[str, object]) -> "RowFilters":
         """As an address or a form has them."""
-        return cls(**{name: str(given.get(name, ""))[:200] for name in ("kind", "q", "page")})
+        return cls(**{name: str(fields.get(name, ""))[:200] for name in ("kind", "q", "page")})
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ class Keys:
         return hmac.new(self.secret, f"{self.port} {text}".encode(), sha256).hexdigest()
 
 
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+def _same(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())
 
 
 @dataclass

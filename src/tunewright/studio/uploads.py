@@ -66,10 +66,10 @@ def _clean(name: str) -> str:
     return f"{(stem or 'data')[:LONGEST_NAME]}.{kind.lower()[:10]}" if dot else plain[:LONGEST_NAME]
 
 
-def _free(name: str, taken: Sequence[str]) -> str:
+def _free(name: str, used: Sequence[str]) -> str:
     path = Path(name)
     return next(
         candidate
         for candidate in (name, *(f"{path.stem}-{place}{path.suffix}" for place in range(2, MAX_FILES + 2)))
-        if candidate not in taken
+        if candidate not in used
     )

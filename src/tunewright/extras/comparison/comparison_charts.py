@@ -106,30 +106,32 @@ def _scatter(metric: str, measured: Sequence[MeasuredCost], show: AxisNumber) ->
     """Score against a cost: a point with its interval for each setting, and the Pareto front; empty without any."""
     if not measured:
         return {}
-    ends = [end for one in measured for end in (one.score.value, *(one.score.interval or ()))]
-    x_axis = axis([one.cost for one in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
+    ends = [end for setting in measured for end in (setting.score.value, *(setting.score.interval or ()))]
+    x_axis = axis([setting.cost for setting in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
     y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(metric, value))
     points: list[ScatterPoint] = []
     num_named = 0
-    for one in sorted(measured, key=lambda one: one.cost):
-        low, high = (y_axis.at(end) for end in one.score.interval or (one.score.value, one.score.value))
+    for setting in sorted(measured, key=lambda setting: setting.cost):
+        low, high = (y_axis.at(end) for end in setting.score.interval or (setting.score.value, setting.score.value))
         is_below = num_named % 2 == 1  # neighbours often lie side by side, so their labels alternate
-        num_named += one.is_named
-        room = LETTER * len(one.name) / 2
+        num_named += setting.is_named
+        room = LETTER * len(setting.name) / 2
         points.append(
             ScatterPoint(
-                x=x_axis.at(one.cost),
-                y=y_axis.at(one.score.value),
+                x=x_axis.at(setting.cost),
+                y=y_axis.at(setting.score.value),
                 low=low,
                 high=high,
-                name=one.name if one.is_named else "",
-                label_x=min(max(x_axis.at(one.cost), LEFT + room), WIDTH - room),
+                name=setting.name if setting.is_named else "",
+                label_x=min(max(x_axis.at(setting.cost), LEFT + room), WIDTH - room),
                 label_y=max(low, high) + 16 if is_below else min(low, high) - 8,
-                label=f"{one.name}: {formatting.score(metric, one.score.value)}, {show(one.cost)}",
-                series=one.series,
+                label=f"{setting.name}: {formatting.score(metric, setting.score.value)}, {show(setting.cost)}",
+                series=setting.series,
             )
         )
-    line = " ".join(f"{x_axis.at(one.cost)},{y_axis.at(one.score.value)}" for one in front(metric, measured))
+    line = " ".join(
+        f"{x_axis.at(setting.cost)},{y_axis.at(setting.score.value)}" for setting in front(metric, measured)
+    )
     return framed(x_axis, y_axis, points=points, front=line)
 
 
@@ -221,6 +223,6 @@ def _overlaid(runs: Sequence[RunLine], table_rows: int) -> dict[str, object]:
         }
         for line in drawn
     ]
-    told = {step for line in drawn for step in thin(list(line.points), table_rows)}
-    rows = [(f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn]) for step in sorted(told)]
+    listed = {step for line in drawn for step in thin(list(line.points), table_rows)}
+    rows = [(f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn]) for step in sorted(listed)]
     return framed(x_axis, y_axis, lines=lines, heads=[line.run for line in drawn], rows=rows)

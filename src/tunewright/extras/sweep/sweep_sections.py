@@ -68,7 +68,7 @@ def sweep_sections(folder: Path) -> SweepSections | None:
 def _sections(record: SweepRecord) -> SweepSections:
     by_seconds = _measured(record, lambda trial: trial.train_seconds)
     by_size = _measured(record, lambda trial: trial.trainable_parameters)
-    on_front = {one.name for one in by_seconds if one.is_named}
+    on_front = {trial.name for trial in by_seconds if trial.is_named}
     lines = [_line(record, trial, on_front) for trial in _ranked(record)]
     states = Counter(trial.state for trial in record.trials)
     return SweepSections(
@@ -124,12 +124,12 @@ def _measured(record: SweepRecord, cost: Callable[[StoredTrial], float | None]) 
         if trial.value is not None and (spent := cost(trial))
     ]
     on_front = comparison_charts.front(record.metric, measured)
-    return [replace(one, series=ON_FRONT, is_named=True) if one in on_front else one for one in measured]
+    return [replace(trial, series=ON_FRONT, is_named=True) if trial in on_front else trial for trial in measured]
 
 
 def _costs(metric: str, by_seconds: Sequence[MeasuredCost], by_size: Sequence[MeasuredCost]) -> CostCharts:
     """Of the trained parameters where these differ."""
-    differ = len({one.cost for one in by_size}) > 1
+    differ = len({trial.cost for trial in by_size}) > 1
     return CostCharts(
         id="search-charts",
         metric=formatting.label(formatting.METRICS, metric),

@@ -97,11 +97,11 @@ async def page_of(
 
 async def answer(template: str, request: Request, page: DataPage, status: int = 200) -> Response:
     """A page of data, or the part of one that a template is."""
-    made = partial(
+    render = partial(
         rendering.page, template, request, status=status,
         page=page, tasks=TASKS, uses=data_view.USES, as_text=data_view.as_text,
     )  # fmt: skip
-    return await run_in_threadpool(made)
+    return await run_in_threadpool(render)
 
 
 async def _outcome(request: Request, entry: DataEntry, patience: float) -> PendingLook[api.DataLook] | ModelFetch:

@@ -47,8 +47,8 @@ def from_folder(request: Request, form: FormData) -> Response:
     """
     text = rendering.text_of(form, "path").strip()
     root = Path.cwd()
-    given = Path(text)
-    name = str(given.relative_to(root)) if given.is_absolute() and given.is_relative_to(root) else text
+    typed = Path(text)
+    name = str(typed.relative_to(root)) if typed.is_absolute() and typed.is_relative_to(root) else text
     path = jail(root, name.rstrip("/"))
     if not path.exists():
         raise error("E201", path=name, reason="")
@@ -126,11 +126,11 @@ async def fix(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/fix`: one change of one row, or of all rows of a kind. Raises: DataError E265 to E267."""
     entry = await data.entry_of(request)
     data_look = await data.seen_in(request, data_store.settings_of(entry))
-    asked = await run_in_threadpool(_asked, form, data_look)
-    return await _fixed(request, form, entry, [*entry.row_fixes, *asked])
+    fixes = await run_in_threadpool(_fixes_of, form, data_look)
+    return await _fixed(request, form, entry, [*entry.row_fixes, *fixes])
 
 
-def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
+def _fixes_of(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
     """The change that a form asks for; rows have the numbers of the original."""
     change, kind = rendering.text_of(form, "change"), rendering.text_of(form, "kind_of_rows")
     if change in ("leave_out", "keep_first") and kind:
@@ -163,8 +163,8 @@ def _asked(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
 async def undo(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/undo`: take back one change, with `all` every one."""
     entry = await data.entry_of(request)
-    place = rendering.text_of(form, "fix")
-    fixes = [kept for number, kept in enumerate(entry.row_fixes, 1) if place != "all" and str(number) != place]
+    undone = rendering.text_of(form, "fix")
+    fixes = [fix for number, fix in enumerate(entry.row_fixes, 1) if undone != "all" and str(number) != undone]
     return await _fixed(request, form, entry, fixes)
 
 

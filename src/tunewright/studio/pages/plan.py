@@ -85,7 +85,7 @@ class Figure:
 class PlanResult:
     """What settings bring, and each setting with its reason; before that the model comes, or its rows are looked at."""
 
-    asked: PlanForm
+    form: PlanForm
     plan: Plan | None
     fetch: ModelFetch | None
     looking: PendingLook[None] | None
@@ -111,7 +111,7 @@ class PlanResult:
 
     def take(self, problem: Problem) -> list[str]:
         """The fixes of a problem that are settings, to be taken by a button."""
-        return [fix for fix in problem.fixes() if api.settings_in(fix, self.asked.method)]
+        return [fix for fix in problem.fixes() if api.settings_in(fix, self.form.method)]
 
 
 Outcome = PendingLook[None] | ModelFetch | None
@@ -282,7 +282,7 @@ def _result(
     fields = {setting.path for setting in settings} | {"device"}
     figures = _figures(plan) if plan else {}
     return PlanResult(
-        asked=planned_form,
+        form=planned_form,
         plan=plan,
         fetch=fetch,
         looking=looking,
@@ -290,7 +290,7 @@ def _result(
         few=few,
         settings=[setting for setting in settings if setting not in few],
         device_problems=by_option.get("device", []),
-        problems=_told(
+        problems=_first_of_each_code(
             [problem for option, several in by_option.items() if option not in fields for problem in several]
         ),
         num_problems=len(problems),
@@ -301,12 +301,12 @@ def _result(
     )
 
 
-def _told(problems: Sequence[Problem]) -> list[Problem]:
+def _first_of_each_code(problems: Sequence[Problem]) -> list[Problem]:
     """The problems without the later ones of many with the same code."""
-    told: dict[str, list[Problem]] = {}
+    by_code: dict[str, list[Problem]] = {}
     for problem in problems:
-        told.setdefault(problem.code, []).append(problem)
-    return [problem for several in told.values() for problem in several[:MOST_OF_A_CODE]]
+        by_code.setdefault(problem.code, []).append(problem)
+    return [problem for several in by_code.values() for problem in several[:MOST_OF_A_CODE]]
 
 
 def _few(planned_form: PlanForm) -> list[str]:
