@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -21,11 +22,13 @@ from tests.unit.cli.conftest import model as model
 from tests.unit.cli.conftest import rows as rows
 from tunewright import api
 from tunewright.api.waiting_runs import QueueState
+from tunewright.data.row_fixes import rows_of
 from tunewright.errors import Problem, error
 from tunewright.launch import planner
 from tunewright.rundir import file_names
 from tunewright.rundir.finding import CONFIDENCES, SEVERITIES, Finding
 from tunewright.rundir.run_dir import RunDir
+from tunewright.studio import data_store
 from tunewright.studio import live as live_module
 from tunewright.studio.guard import Keys
 from tunewright.studio.live import Live, message
@@ -172,6 +175,28 @@ def test_an_upload_that_is_in_use_stays(
     monkeypatch.setattr("tunewright.api.first_rows", refuse)
     assert send() == 409 and kept.read_bytes() == rows
     assert [path.name for path in (home / "uploads").iterdir()] == [kept.parent.name]
+
+
+def test_changes_that_are_sent_at_once_are_all_made(browser: TestClient, built_in: Path, rows: Path) -> None:
+    sent = browser.post("/data", files=[("files", ("a.jsonl", rows.read_bytes()))], follow_redirects=False)
+    address = sent.headers["location"]
+    browser.get(address)
+
+    async def change() -> list[int]:
+        server = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(browser.app),
+            base_url=browser.base_url,
+            headers=browser.headers,
+            cookies=browser.cookies,
+        )
+        forms = [{"change": "leave_out", "row": str(row)} for row in (1, 2, 3, 4, 4, 4)]
+        async with server:
+            answers = await asyncio.gather(*(server.post(f"{address}/fix", data=form) for form in forms))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(change()) == [303] * 6
+    fixes = data_store.entry(address.removeprefix("/data/")).row_fixes
+    assert sorted(row for fix in fixes for row in rows_of(fix)) == [1, 2, 3, 4]
 
 
 def test_settings_that_are_tried_at_once_look_at_the_rows_once(

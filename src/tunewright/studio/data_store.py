@@ -47,6 +47,11 @@ class DataEntry(FrozenModel):
         return api.fixes_from(self.fixes)
 
     @property
+    def left_out(self) -> set[int]:
+        """The numbers of the rows that are left out."""
+        return {number for fix in self.row_fixes if isinstance(fix, api.LeaveOut) for number in fix.rows}
+
+    @property
     def mapping(self) -> dict[str, str]:
         """The columns by role, as they were corrected."""
         return mapping_of(self.row_fixes)
@@ -54,7 +59,7 @@ class DataEntry(FrozenModel):
 
 def add(train: str, name: str, **values: object) -> DataEntry:
     """Data at a path; the same path has the same id, and keeps its changes. Raises: TrainingError E517."""
-    data_id = _id_of(train)
+    data_id = id_of(train)
     path = _path(data_id)
     entry = _read(path) if path.is_file() else None
     if entry is None or entry.train != train:
@@ -65,7 +70,7 @@ def add(train: str, name: str, **values: object) -> DataEntry:
 
 def is_held(train: str) -> bool:
     """Whether data at a path have an id already."""
-    known = _read(_path(_id_of(train)))
+    known = _read(_path(id_of(train)))
     return known is not None and known.train == train
 
 
@@ -109,7 +114,8 @@ def settings_of(data: DataEntry) -> dict[str, object]:
     return {**original_settings(data), **data.fixed}
 
 
-def _id_of(train: str) -> str:
+def id_of(train: str) -> str:
+    """The id of data at a path."""
     return hashlib.sha256(train.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -1,6 +1,8 @@
 """What all requests of a server share."""
 
+import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,8 @@ class Studio:
     plan_looks: BackgroundLooks[None] = field(default_factory=BackgroundLooks)
     chats: api.Chats = field(default_factory=api.Chats)
     planner: api.Planner = field(default_factory=api.Planner)
+    data_changes: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """by the id of data: a change adds to those before it, so two at once would lose one"""
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -61,7 +61,7 @@ def fate(run: api.TrainedRun, row: int) -> RowFate:
     brought = api.data_of_run(run.dir)
     entry, obstacle = _known(brought.train), _obstacle(brought)
     has_same_numbers = not brought.fixes and not brought.held_out_file
-    is_left_out = entry is not None and has_same_numbers and row in _left_out(entry)
+    is_left_out = entry is not None and has_same_numbers and row in entry.left_out
     return RowFate(
         file=formatting.file_name(brought.held_out_file or brought.train),
         is_of_own_file=bool(brought.held_out_file),
@@ -80,9 +80,10 @@ async def leave_out(request: Request, form: FormData) -> Response:
     if await run_in_threadpool(_obstacle, brought):
         return rendering.see(request, rendering.run_address(run.name, f"/answers/{row}"))
     look = await _seen_by(request, run, brought)
-    entry, fixes = await run_in_threadpool(_without_row, run.name, brought, look, row)
-    if len(fixes) > len(entry.row_fixes):
-        entry = await data_changes.with_fixes(request, entry, fixes)
+    async with studio_of(request).data_changes[data_store.id_of(brought.train)]:
+        entry, fixes = await run_in_threadpool(_without_row, run.name, brought, look, row)
+        if len(fixes) > len(entry.row_fixes):
+            entry = await data_changes.with_fixes(request, entry, fixes)
     return rendering.see(request, _changes_address(entry))
 
 
@@ -102,7 +103,7 @@ def _without_row(run: str, brought: api.RunData, look: api.DataLook, row: int) -
     """The data of a run on the Data page, and their fixes with one more, unless the row is left out already."""
     number, known = api.number_in_data(look, row), _known(brought.train)
     entry = _with_held_out(known, brought) if known else _new(brought)
-    if number in _left_out(entry):
+    if number in entry.left_out:
         return entry, entry.row_fixes
     fixes = entry.row_fixes if known else api.fixes_from(list(brought.fixes))
     return entry, [*fixes, *_columns(entry, brought), api.LeaveOut(rows=(number,), answers_of=run)]
@@ -115,10 +116,6 @@ def _changes_address(entry: DataEntry) -> str:
 def _known(train: str) -> DataEntry | None:
     """The data at this path, as the Data page has them."""
     return next((entry for entry in data_store.every() if entry.train == train), None)
-
-
-def _left_out(entry: DataEntry) -> set[int]:
-    return {number for fix in entry.row_fixes if isinstance(fix, api.LeaveOut) for number in fix.rows}
 
 
 def _obstacle(brought: api.RunData) -> str:

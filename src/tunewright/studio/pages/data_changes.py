@@ -125,6 +125,8 @@ async def _known_columns(request: Request, entry: DataEntry) -> Mapping[str, str
 async def fix(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/fix`: one change of one row, or of all rows of a kind. Raises: DataError E265 to E267."""
     entry = await data.entry_of(request)
+    if rendering.number_in(rendering.text_of(form, "row")) in entry.left_out:  # a form that was sent twice
+        return await _changed(request, form, entry)
     data_look = await data.seen_in(request, data_store.settings_of(entry))
     fixes = await run_in_threadpool(_fixes_of, form, data_look)
     return await _fixed(request, form, entry, [*entry.row_fixes, *fixes])
@@ -209,6 +211,16 @@ def _keeping(handler: FormHandler) -> FormHandler:
     return kept
 
 
+def _in_turn(handler: FormHandler) -> FormHandler:
+    """The handler of a form that changes what is known of data, after those that came before it."""
+
+    async def changing(request: Request, form: FormData) -> Response:
+        async with studio_of(request).data_changes[request.path_params["id"]]:
+            return await handler(request, form)
+
+    return changing
+
+
 def _of_rows(handler: FormHandler) -> FormHandler:
     """The handler of a form that changes rows: without the model by which they are looked at the page says that it is missing."""
 
@@ -216,7 +228,7 @@ def _of_rows(handler: FormHandler) -> FormHandler:
         entry = await data.entry_of(request)
         if await run_in_threadpool(model_fetch.needed, entry.model):
             return rendering.see(request, f"/data/{entry.id}")
-        return await handler(request, form)
+        return await _in_turn(handler)(request, form)
 
     return changing
 
@@ -228,8 +240,8 @@ ROUTES = [
     *(
         Route(f"/data/{{id}}/{name}", rendering.read_form(_keeping(handler)), methods=["POST"])
         for name, handler in [
-            ("settings", settings), ("fetch", fetch), ("stop", stop), ("map", _of_rows(map_columns)), ("fix", _of_rows(fix)),
-            ("undo", _of_rows(undo)),
+            ("settings", _in_turn(settings)), ("fetch", fetch), ("stop", stop),
+            ("map", _of_rows(map_columns)), ("fix", _of_rows(fix)), ("undo", _of_rows(undo)),
         ]
     ),
 ]  # fmt: skip
