@@ -34,8 +34,9 @@ LOOK_SECONDS = 0.3
 
 
 class BlockShape(FrozenModel):
-    """Sizes of one block of a decoder and of its output layer, by upstream's names."""
+    """Sizes of the blocks of a decoder and of its output layer, by upstream's names."""
 
+    num_layers: int
     hidden_size: int
     intermediate_size: int
     num_attention_heads: int
@@ -49,7 +50,8 @@ class SpeedProbe(FrozenModel):
 
     `flops` are those of steps of a block, `forward` those of passes forward alone, as in tests.
     `matmul` are those of bare products on a CPU: in fp32 by library, in bf16 and in 8 bits; what is not exact is left out.
-    `training` are those of a step of LoRA through one block and the output layer of one model, measured where bf16 may pay.
+    `training` are those of a step of LoRA through blocks and output layer of one model, measured where a run may compute otherwise
+    than in fp32.
     `busy_share` is how much of the processor others used just before. Of a device in the table (planning/device_table.py), which is
     not here, nothing is measured. `has_varlen_attention`: a GPU that torch's kernel for packed rows is for.
     """
