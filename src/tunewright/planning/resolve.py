@@ -43,7 +43,7 @@ CPU_MICRO_BATCH_TOKENS = 1024
 GPU_MICRO_BATCH_TOKENS = 8192
 SHORT_ANSWER_TOKENS = 64
 # For generation (engine/evaluation/generation.py): how many at once, and how much memory for their keys and values.
-ROWS_WRITTEN_AT_ONCE = 64
+ROWS_WRITTEN_AT_ONCE = 128
 CACHE_BYTES = 2**29
 # bf16 keeps 8 bits of a weight: merged and ejected models then answer a little otherwise than the adapter, and losses are
 # off by a thousandth. Measurements differ by a tenth.
