@@ -56,9 +56,7 @@ def first_cases() -> dict[str, dict[str, Any]]:
         "intents by minilm, loha": on(INTENTS, "minilm", "loha", task="seq_cls"),
         "250M english": on(EN, "250M", **_dotted(batch(2, 2))),
         "0.8B chinese mixed": on(ZH, "0.8B", model__precision="mixed", **few, eval__rows="0", **_dotted(batch(2))),
-        "360M english prefix_tuning": on(
-            EN, "360M", "prefix_tuning", **few, eval__rows="0", **_dotted(batch(2))
-        ),
+        "360M english prefix_tuning": on(EN, "360M", "prefix_tuning", **few, eval__rows="0", **_dotted(batch(2))),
         "0.5B chinese 4 bit": on(ZH, "0.5B", model__quantization="4bit", **few, eval__rows="0", **_dotted(batch(2))),
         "7B mixed": on(EN, "7B", model__precision="mixed", **_dotted(SEVEN_BILLION)),
         "7B 4 bit": on(EN, "7B", model__quantization="4bit", **_dotted(SEVEN_BILLION)),
@@ -71,7 +69,12 @@ def cases_after() -> dict[str, dict[str, Any]]:
     return {
         "english ia3, 3 x 2 rows": on(EN, method="ia3", **few, **_dotted(batch(2, 3))),
         "english rslora r=16 to 384 tokens, 5 rows": on(
-            EN, peft__r="16", peft__use_rslora="true", data__max_length="384", data__max_truncated="1", **_dotted(batch(5))
+            EN,
+            peft__r="16",
+            peft__use_rslora="true",
+            data__max_length="384",
+            data__max_truncated="1",
+            **_dotted(batch(5)),
         ),
         "english mixed r=24, 2 x 3 rows": on(EN, model__precision="mixed", peft__r="24", **few, **_dotted(batch(3, 2))),
         "english 8 bit, 2 x 4 rows": on(EN, model__quantization="8bit", **few, **_dotted(batch(4, 2))),

@@ -1,6 +1,6 @@
 """How fast are answers written? `python benchmarks/quickstart/writing.py [ALPACA_FILE]`: transformers' `generate` beside ours.
 
-Same batches, same prompts, greedy, alternating, with as many threads as OMP_NUM_THREADS says (all cores without it); run it on an
+Same prompts, greedy, alternating, with as many threads as OMP_NUM_THREADS says (all cores without it); run it on an
 idle machine. Answers are those of the base model to the demo's held-out rows, and with ALPACA_FILE (a JSON
 list with `instruction` and `input`) to its first rows. Results, with the number of answers that differ, go to writing.json.
 """
@@ -23,9 +23,10 @@ from tunewright.data.tokenized.tokenizer import TextTokenizer, load_tokenizer
 from tunewright.engine.evaluation import generation
 from tunewright.inspection.machine_info import processor
 from tunewright.launch.resolve_model import resolve_model
-from tunewright.planning.resolve import ROWS_WRITTEN_AT_ONCE
 from tunewright.reporting import SILENT
 
+# The rows of a batch of `generate`, as they were before answers were written in parts.
+GENERATED_AT_ONCE = 64
 RESULTS = Path(__file__).parent / "writing.json"
 ROUNDS = 1
 ALPACA_ROWS = 40
@@ -66,7 +67,12 @@ def main(files: Sequence[str]) -> None:
         }
         results.append({**row, "seconds": seconds, "tokens_per_second": rate, "differ": differ})
         print(json.dumps(results[-1]), flush=True)
-    machine = {"date": str(date.today()), "processor": processor(), **api.environment(), "threads": torch.get_num_threads()}
+    machine = {
+        "date": str(date.today()),
+        "processor": processor(),
+        **api.environment(),
+        "threads": torch.get_num_threads(),
+    }
     RESULTS.write_text(json.dumps({**machine, "writing": results}, indent=1) + "\n")
 
 
@@ -83,15 +89,15 @@ def _ours(model: PreTrainedModel, tokenizer: TextTokenizer) -> Write:
 
 
 def _plain(model: PreTrainedModel, tokenizer: TextTokenizer) -> Write:
-    """`generate` alone, in batches of as many rows as ours has, the longest prompts first."""
+    """`generate` alone, as answers were written before: in batches of 64 rows, the longest prompts first."""
     ends = tokenizer.end_ids
 
     def write(prompts: Prompts, longest: int) -> list[list[int]]:
         settings = generation.generation_config(model, tokenizer, longest, do_sample=False)
         order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
         answers: dict[int, list[int]] = {}
-        for start in range(0, len(order), ROWS_WRITTEN_AT_ONCE):
-            group = order[start : start + ROWS_WRITTEN_AT_ONCE]
+        for start in range(0, len(order), GENERATED_AT_ONCE):
+            group = order[start : start + GENERATED_AT_ONCE]
             batch = generation.prompt_batch(model, [prompts[i] for i in group], ends[0])
             with generation.contiguous_head(model):
                 output = model.generate(**batch.inputs, generation_config=settings)
