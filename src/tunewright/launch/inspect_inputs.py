@@ -85,12 +85,14 @@ def measure(run: RunConfig, model: ModelInfo, reporter: Reporter) -> None:
     """Measure the speed of a run's device, where that was not done yet."""
     ensure_probe(reporter, run.run.device_index)
     if model.kind == "decoder" and not model.is_conv1d:  # of others `auto` stays in fp32
-        ensure_training_rates(block_of(model), reporter, is_needed=computes_otherwise(run))
+        ensure_training_rates(block_of(model), reporter, own_products(run))
 
 
-def computes_otherwise(run: RunConfig) -> bool:
-    """Whether a run asks for products that only its own model tells the speed of."""
-    return run.model.precision == "mixed" or run.model.quantization == "8bit"
+def own_products(run: RunConfig) -> str:
+    """The products that a run asks for beside those of fp32, as the probe names them: its own model tells what they bring."""
+    if run.model.quantization == "8bit":
+        return "int8"
+    return "bf16" if run.model.precision == "mixed" else ""
 
 
 def machine_of(run: RunConfig, model: ModelInfo) -> MachineInfo:
@@ -323,13 +325,13 @@ def block_of(model: ModelInfo) -> BlockShape:
     return BlockShape.model_validate({name: dict(model)[name] for name in BlockShape.model_fields})
 
 
-def ensure_training_rates(block: BlockShape, reporter: Reporter, *, is_needed: bool = False) -> None:
-    """Measure once how fast this model's shapes train in each precision, on a CPU where a run `is_needed` for computes
-    otherwise than in fp32, or whose products promise something of that."""
+def ensure_training_rates(block: BlockShape, reporter: Reporter, products: str = "") -> None:
+    """Measure once how fast this model's shapes train in each precision, on a CPU that has the `products` that a run asks for, or
+    whose bf16 promises something."""
     probe = read_probe()
     if probe is None or probe.device != "cpu" or probe.is_doubtful or read_training_rates(block):
         return
-    if not (is_needed or probe.may_gain_by_mixed):
+    if products not in probe.matmul and not probe.may_gain_by_mixed:
         return
     reporter.note(_("Measuring how fast this model trains in each precision, once"))
     spawn(command("tunewright.engine.system.training_probe", str(training_path(block)), block.model_dump_json())).wait()

@@ -15,11 +15,11 @@ from tunewright.inspection.machine_info import BlockShape
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.launch.inspect_inputs import (
     block_of,
-    computes_otherwise,
     inspect,
     machine_of,
     measure,
     originals_of,
+    own_products,
 )
 from tunewright.launch.nodes import placed
 from tunewright.launch.start_run import SEEN_IN_DATA, check_output, plan_on
@@ -51,7 +51,7 @@ class Planner:
     """
 
     _held: dict[Hashable, _Seen | tuple[Problem, ...]] = field(default_factory=dict, init=False, repr=False)
-    _measured: set[tuple[int, BlockShape, bool]] = field(default_factory=set, init=False, repr=False)
+    _measured: set[tuple[int, BlockShape, str]] = field(default_factory=set, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)  # of what is held
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -124,11 +124,11 @@ class Planner:
 
     def _unmeasured(
         self, run: RunConfig, seen: _Seen | tuple[Problem, ...], device: str | None
-    ) -> tuple[int, BlockShape, bool] | None:
+    ) -> tuple[int, BlockShape, str] | None:
         """The device and the shapes whose speed a plan for this machine still lacks."""
         if device is not None or not isinstance(seen, _Seen):
             return None
-        wanted = (run.run.device_index, block_of(seen.model), computes_otherwise(run))
+        wanted = (run.run.device_index, block_of(seen.model), own_products(run))
         return None if wanted in self._measured else wanted
 
 
