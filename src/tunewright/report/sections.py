@@ -10,6 +10,7 @@ from tunewright.i18n import N_, _, ngettext
 from tunewright.metrics.metric_table import METRICS, is_loss
 from tunewright.report import formatting, length_histogram, loss_charts, run_record, source_table
 from tunewright.report import sample_pairs as answers
+from tunewright.report.length_histogram import Histogram
 from tunewright.report.loss_charts import BarSegment
 from tunewright.report.run_record import RunRecord
 from tunewright.report.source_table import SourceRow
@@ -318,8 +319,8 @@ class DataAccount:
     columns: Mapping[str, str]
     max_length: int
     lengths: Sequence[tuple[str, int]]
-    histogram: Mapping[str, object]
-    """A chart of `length_histogram`; empty for runs that were not measured so."""
+    histogram: Histogram | None
+    """None for runs that were not measured so"""
     in_loss: str
     sources: Sequence[SourceRow] = ()
     has_bad_rows: bool = False

@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 24, 48
 WIDE_SPREAD = 20  # from this ratio on an axis is logarithmic
 AxisNumber = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class AxisMark:
+    """A round value of an axis, at its place."""
+
+    at: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class ChartAxis:
         return round(self.begin + share * (self.end - self.begin), 1)
 
     @property
-    def marks(self) -> list[dict[str, object]]:
-        return [{"at": self.at(value), "text": self.show(value)} for value in self._round_values()]
+    def marks(self) -> list[AxisMark]:
+        return [AxisMark(self.at(value), self.show(value)) for value in self._round_values()]
 
     def _round_values(self) -> list[float]:
         if self.is_log:
@@ -56,8 +63,30 @@ def axis(values: Sequence[float], begin: float, end: float, show: AxisNumber, *,
     return ChartAxis(0.0 if from_zero else low - room, high + room, begin, end, show)
 
 
-def framed(x_axis: ChartAxis, y_axis: ChartAxis, **parts: Any) -> dict[str, object]:
-    """What the template draws around a chart, with the parts inside it; the y axis begins at the bottom."""
-    frame = {"left": x_axis.begin, "right": x_axis.end, "top": y_axis.end, "bottom": y_axis.begin}
-    height = y_axis.begin + BOTTOM
-    return {"width": WIDTH, "height": height, "frame": frame, "x_marks": x_axis.marks, "y_marks": y_axis.marks, **parts}
+@dataclass(frozen=True)
+class Chart:
+    """What the template draws around a chart; the y axis begins at the bottom."""
+
+    x_axis: ChartAxis
+    y_axis: ChartAxis
+    width: float = field(default=WIDTH, init=False)
+
+    @property
+    def height(self) -> float:
+        return self.bottom + BOTTOM
+
+    @property
+    def left(self) -> float:
+        return self.x_axis.begin
+
+    @property
+    def right(self) -> float:
+        return self.x_axis.end
+
+    @property
+    def top(self) -> float:
+        return self.y_axis.end
+
+    @property
+    def bottom(self) -> float:
+        return self.y_axis.begin

@@ -44,15 +44,15 @@ def shown(folder: Path) -> SweepSections:
 
 
 def named(chart: Any) -> list[str]:
-    return [point.name for point in chart["points"] if point.name]
+    return [point.name for point in chart.points if point.name]
 
 
 def test_the_front_is_what_no_other_trial_beats_on_both_axes(tmp_path: Path) -> None:
     sections = shown(sweep_in(tmp_path / "sweep"))
     assert named(sections.costs.by_seconds) == ["trial-000", "trial-003", "trial-001"]
     assert named(sections.costs.by_size) == ["trial-000", "trial-001"]
-    line: Any = sections.costs.by_seconds["front"]
-    assert len(line.split()) == 3 and len(sections.costs.by_seconds["points"]) == 4  # type: ignore[arg-type]
+    line: Any = sections.costs.by_seconds.front  # type: ignore[union-attr]
+    assert len(line.split()) == 3 and len(sections.costs.by_seconds.points) == 4  # type: ignore[union-attr]
     assert {one.name for one in sections.trials if one.is_on_front} == {"trial-000", "trial-001", "trial-003"}
 
 
@@ -80,12 +80,12 @@ def test_trials_without_a_score_are_told_and_in_no_chart(tmp_path: Path) -> None
     assert [(one.state, one.score, one.reason) for one in sections.trials[4:]] == [
         ("pruned", "", ""), ("failed", "", "E401 no memory"), ("not finished", "", ""),
     ]  # fmt: skip
-    assert len(sections.costs.by_seconds["points"]) == 4  # type: ignore[arg-type]
+    assert len(sections.costs.by_seconds.points) == 4  # type: ignore[union-attr]
 
 
 def test_equal_sizes_make_no_chart_of_sizes(tmp_path: Path) -> None:
     folder = sweep_in(tmp_path / "sweep", trials=[trial(number, 1.0, 5.0 + number, 1000) for number in range(3)])
-    assert shown(folder).costs.by_size == {}
+    assert shown(folder).costs.by_size is None
 
 
 def test_a_sweep_before_its_first_end_is_empty_and_other_folders_are_none(tmp_path: Path) -> None:

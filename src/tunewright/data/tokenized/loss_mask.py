@@ -105,6 +105,8 @@ def fitting_turns(
         forms = [_neighbours_joined(form) for form in (messages, _without_system(messages))]
     if any(message.tool_calls for message in messages):
         forms += [[replace(m, tool_calls=with_text_arguments(m.tool_calls)) for m in form] for form in forms]
+    if len(forms) == 1:  # the only one, whether the template takes it or not
+        return forms[0]
     for form in forms:
         if _is_accepted(form, tools, tokenizer):
             return form

@@ -11,7 +11,7 @@ from tunewright.metrics.paired_differences import Estimate
 from tunewright.report import formatting
 from tunewright.report.loss_charts import MOST_TABLE_ROWS, SMOOTH_FROM, BarSegment, base_loss, smooth, stack, thin
 from tunewright.report.run_record import RunRecord
-from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, ChartAxis, axis, framed
+from tunewright.report.svg_axes import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AxisNumber, Chart, ChartAxis, axis
 
 COLOURS = 7  # as many as report.css names; more runs begin again with dashes
 LEAST_TABLE_ROWS = 10
@@ -45,6 +45,14 @@ class ScatterPoint:
 
 
 @dataclass(frozen=True)
+class ScatterChart(Chart):
+    """Settings by score and cost; `front` is the line that joins those that no other beats, as SVG has it."""
+
+    points: Sequence[ScatterPoint]
+    front: str
+
+
+@dataclass(frozen=True)
 class CostCharts:
     """What `comparison/charts.html.j2` shows: a score against time and against size; an empty chart is left out.
 
@@ -55,8 +63,27 @@ class CostCharts:
     metric: str
     about: str
     numbers: str
-    by_seconds: Mapping[str, object]
-    by_size: Mapping[str, object]
+    by_seconds: ScatterChart | None
+    by_size: ScatterChart | None
+
+
+@dataclass(frozen=True)
+class DrawnLine:
+    """A run's curve as SVG has it, in the colour with this number."""
+
+    name: str
+    series: int
+    is_dashed: bool
+    path: str
+
+
+@dataclass(frozen=True)
+class LineChart(Chart):
+    """The curves of runs, and their table: the runs in its head, and rows of a step and its values."""
+
+    lines: Sequence[DrawnLine]
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -92,20 +119,20 @@ def _measured(comparison: Comparison, cost: Callable[[Candidate], float | None])
     ]
 
 
-def against_seconds(metric: str, measured: Sequence[MeasuredCost]) -> dict[str, object]:
+def against_seconds(metric: str, measured: Sequence[MeasuredCost]) -> ScatterChart | None:
     """A chart of scores against seconds of training."""
     return _scatter(metric, measured, formatting.clock)
 
 
-def against_size(metric: str, measured: Sequence[MeasuredCost]) -> dict[str, object]:
+def against_size(metric: str, measured: Sequence[MeasuredCost]) -> ScatterChart | None:
     """A chart of scores against trained parameters."""
     return _scatter(metric, measured, lambda value: formatting.count(round(value)))
 
 
-def _scatter(metric: str, measured: Sequence[MeasuredCost], show: AxisNumber) -> dict[str, object]:
-    """Score against a cost: a point with its interval for each setting, and the Pareto front; empty without any."""
+def _scatter(metric: str, measured: Sequence[MeasuredCost], show: AxisNumber) -> ScatterChart | None:
+    """Score against a cost: a point with its interval for each setting, and the Pareto front; None without any."""
     if not measured:
-        return {}
+        return None
     ends = [end for setting in measured for end in (setting.score.value, *(setting.score.interval or ()))]
     x_axis = axis([setting.cost for setting in measured], LEFT, WIDTH - RIGHT, show, from_zero=True)
     y_axis = axis(ends, HEIGHT - BOTTOM, TOP, lambda value: formatting.rounded(metric, value))
@@ -132,7 +159,7 @@ def _scatter(metric: str, measured: Sequence[MeasuredCost], show: AxisNumber) ->
     line = " ".join(
         f"{x_axis.at(setting.cost)},{y_axis.at(setting.score.value)}" for setting in front(metric, measured)
     )
-    return framed(x_axis, y_axis, points=points, front=line)
+    return ScatterChart(x_axis, y_axis, points=points, front=line)
 
 
 def front(metric: str, measured: Sequence[MeasuredCost]) -> list[MeasuredCost]:
@@ -153,7 +180,7 @@ def importance_bars(importance: Mapping[str, float]) -> list[ImportanceBar]:
     return [ImportanceBar(name, formatting.percent(share), stack({"right": share}, 1.0)) for name, share in ranked]
 
 
-def losses(comparison: Comparison) -> dict[str, object]:
+def losses(comparison: Comparison) -> LineChart | None:
     """Held-out loss by step of every run, from the base model's where it was measured on the same rows."""
     return _overlaid(
         [
@@ -165,7 +192,7 @@ def losses(comparison: Comparison) -> dict[str, object]:
     )
 
 
-def run_curves(records: Sequence[RunRecord]) -> dict[str, dict[str, object]]:
+def run_curves(records: Sequence[RunRecord]) -> dict[str, LineChart | None]:
     """Training loss, as a running mean, and held-out loss by step of each run, whether it has ended or not."""
     table_rows = max(LEAST_TABLE_ROWS, MOST_TABLE_ROWS // max(1, len(records)))
     lines = {
@@ -205,24 +232,24 @@ def _training(record: RunRecord) -> dict[int, float]:
     return {step: value for step, value in points if value is not None}
 
 
-def _overlaid(runs: Sequence[RunLine], table_rows: int) -> dict[str, object]:
-    """Lines for one chart with their table, of which a run fills up to so many rows; empty where no run has two points."""
+def _overlaid(runs: Sequence[RunLine], table_rows: int) -> LineChart | None:
+    """Lines for one chart with their table, of which a run fills up to so many rows; None where no run has two points."""
     drawn = [line for line in runs if len(line.points) > 1]
     if not drawn:
-        return {}
+        return None
     steps = [step for line in drawn for step in line.points]
     values = [value for line in drawn for value in line.points.values()]
     x_axis = ChartAxis(0, max(steps), LEFT, WIDTH - RIGHT, lambda value: f"{value:,.0f}", least_step=1)
     y_axis = axis(values, HEIGHT - BOTTOM, TOP, lambda value: f"{value:.3g}")
     lines = [
-        {
-            "name": line.name,
-            "series": line.number % COLOURS + 1,
-            "is_dashed": line.number >= COLOURS,
-            "path": " ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in line.points.items()),
-        }
+        DrawnLine(
+            name=line.name,
+            series=line.number % COLOURS + 1,
+            is_dashed=line.number >= COLOURS,
+            path=" ".join(f"{x_axis.at(step)},{y_axis.at(value)}" for step, value in line.points.items()),
+        )
         for line in drawn
     ]
     listed = {step for line in drawn for step in thin(list(line.points), table_rows)}
     rows = [(f"{step:,}", [formatting.number(line.points.get(step)) for line in drawn]) for step in sorted(listed)]
-    return framed(x_axis, y_axis, lines=lines, heads=[line.run for line in drawn], rows=rows)
+    return LineChart(x_axis, y_axis, lines=lines, heads=[line.run for line in drawn], rows=rows)

@@ -139,5 +139,5 @@ def _costs(metric: str, by_seconds: Sequence[MeasuredCost], by_size: Sequence[Me
         ),
         numbers=_("The numbers are in the table of trials below."),
         by_seconds=comparison_charts.against_seconds(metric, by_seconds),
-        by_size=comparison_charts.against_size(metric, by_size) if differ else {},
+        by_size=comparison_charts.against_size(metric, by_size) if differ else None,
     )
