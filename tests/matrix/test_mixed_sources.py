@@ -73,7 +73,7 @@ def test_three_sources_train_and_are_accounted_for_everywhere(
     assert summary.sources[2].used == 1 and summary.sources[2].sequences > 1, "a document goes on in further blocks"
     assert run.plan().facts.data.num_sequences == summary.blocks.train
     figures: Any = api.summary(run)
-    assert [source["asked"] for source in figures["sources"]] == ["rows 20", "weight 2", ""]
+    assert [source["mix"] for source in figures["sources"]] == ["rows 20", "weight 2", ""]
     measured = [s for s in figures["sources"] if s["held_out"]]
     assert measured and all(s["loss_before"] > 0 and s["loss_after"] > 0 for s in measured)
     report = run.file(file_names.REPORT).read_text()
