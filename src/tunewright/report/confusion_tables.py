@@ -59,7 +59,7 @@ class LabelRow:
 
     label: str
     gold: str
-    found: str
+    predicted: str
     precision: str
     recall: str
     f1: str
@@ -107,7 +107,7 @@ def label_tables(record: RunRecord) -> LabelTables | None:
             LabelRow(
                 label=item.label,
                 gold=f"{item.gold:,}",
-                found=f"{item.predicted:,}",
+                predicted=f"{item.predicted:,}",
                 precision=formatting.DASH if item.precision is None else formatting.percent(item.precision),
                 recall=formatting.DASH if item.recall is None else formatting.percent(item.recall),
                 f1=formatting.percent(item.f1),

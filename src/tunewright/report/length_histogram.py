@@ -12,14 +12,14 @@ GAP = 1.5  # between two bars, in units of the chart
 
 @dataclass(frozen=True)
 class HistogramBar:
-    """The rows of some lengths: those that were cut reach from `middle` to `top`; `told` says it in words."""
+    """The rows of some lengths: those that were cut reach from `middle` to `top`; `label` says it in words."""
 
     x: float
     width: float
     top: float
     middle: float
     bottom: float
-    told: str
+    label: str
 
 
 @dataclass(frozen=True)

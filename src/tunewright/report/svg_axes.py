@@ -73,20 +73,4 @@ class Chart:
 
     @property
     def height(self) -> float:
-        return self.bottom + BOTTOM
-
-    @property
-    def left(self) -> float:
-        return self.x_axis.begin
-
-    @property
-    def right(self) -> float:
-        return self.x_axis.end
-
-    @property
-    def top(self) -> float:
-        return self.y_axis.end
-
-    @property
-    def bottom(self) -> float:
-        return self.y_axis.begin
+        return self.y_axis.begin + BOTTOM

@@ -79,7 +79,8 @@ def _tokens_in_loss(base: LlamaForCausalLM, block: BlockShape) -> int:
     """So many of a row that the output layer is as much of the work as behind all blocks with half of the tokens in the loss."""
     blocks_share = base.config.num_hidden_layers / block.num_layers
     width_share = base.config.hidden_size / block.hidden_size  # blocks shrink by its square, the output layer does not
-    return max(1, round(TOKENS // 2 * blocks_share * width_share))
+    words_share = base.config.vocab_size / block.vocab_size
+    return min(TOKENS, max(1, round(TOKENS // 2 * blocks_share * width_share / words_share)))
 
 
 def _copy(base: LlamaForCausalLM) -> LlamaForCausalLM:

@@ -125,7 +125,8 @@ async def _known_columns(request: Request, entry: DataEntry) -> Mapping[str, str
 async def fix(request: Request, form: FormData) -> Response:
     """`POST /data/{id}/fix`: one change of one row, or of all rows of a kind. Raises: DataError E265 to E267."""
     entry = await data.entry_of(request)
-    if rendering.number_in(rendering.text_of(form, "row")) in entry.left_out:  # a form that was sent twice
+    is_left_out = rendering.number_in(rendering.text_of(form, "row")) in entry.left_out
+    if is_left_out and rendering.text_of(form, "change") == "leave_out":  # the form was sent twice
         return await _changed(request, form, entry)
     data_look = await data.seen_in(request, data_store.settings_of(entry))
     fixes = await run_in_threadpool(_fixes_of, form, data_look)
@@ -228,7 +229,7 @@ def _of_rows(handler: FormHandler) -> FormHandler:
         entry = await data.entry_of(request)
         if await run_in_threadpool(model_fetch.needed, entry.model):
             return rendering.see(request, f"/data/{entry.id}")
-        return await _in_turn(handler)(request, form)
+        return await handler(request, form)
 
     return changing
 
@@ -241,7 +242,7 @@ ROUTES = [
         Route(f"/data/{{id}}/{name}", rendering.read_form(_keeping(handler)), methods=["POST"])
         for name, handler in [
             ("settings", _in_turn(settings)), ("fetch", fetch), ("stop", stop),
-            ("map", _of_rows(map_columns)), ("fix", _of_rows(fix)), ("undo", _of_rows(undo)),
+            ("map", _of_rows(_in_turn(map_columns))), ("fix", _of_rows(_in_turn(fix))), ("undo", _of_rows(_in_turn(undo))),
         ]
     ),
 ]  # fmt: skip
