@@ -132,11 +132,12 @@ def estimate(
     kind: ComputeMode,
     compared: int,
     written: BatchShape | None,
+    room: int,
 ) -> MemoryEstimate:
     """The peak by part, of a run whose sizes are resolved; `compared` tokens are compared before step 1, `written` is the
-    largest batch of answers, if there is one."""
+    largest batch of answers, if there is one, `room` the bytes that a plan may take."""
     phases = {
-        "load": load_parts(run, model, kind),
+        "load": load_parts(run, model, kind, room),
         "train": train_parts(run, model, adapted, step, num_labels=num_labels, kind=kind),
     }
     if kind.answer_loss:
@@ -171,20 +172,21 @@ def held_weights(run: ResolvedConfig, model: ModelInfo, stored: int) -> int:
     return stored - blocks + min(blocks, share + whole)
 
 
-def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode) -> dict[str, int]:
-    """Weights, and on a CPU the checkpoint's file: what is read of it stays mapped until all of it is in place."""
+def load_parts(run: ResolvedConfig, model: ModelInfo, kind: ComputeMode, room: int) -> dict[str, int]:
+    """Weights, and on a CPU the checkpoint's file: what is read of it stays mapped until all of it is in place, as far as
+    there is room; the kernel takes back such pages before it refuses memory."""
     held = _held(run, model, kind)
     if kind.is_gpu:
         return held
+    is_copied = _is_cast(model, kind) or (run.model.quantization != "none" and not kind.int8)
     if kind.int8:
         # Embeddings are copied, so that the file need not stay mapped for them.
         copied = model.vocab_size * model.hidden_size * PRECISION_BYTES[kind.precision]
-        plain = stored_bytes(model, kind.precision, "none") + copied
-        return {**held, "weights": plain, "checkpoint": model.weight_bytes if _is_cast(model, kind) else 0}
-    is_copied = run.model.quantization != "none" or _is_cast(model, kind)
-    if is_copied:  # all of them, before they are shared out
+        held["weights"] = stored_bytes(model, kind.precision, "none") + copied
+    elif is_copied:  # all of them, before they are shared out
         held["weights"] = stored_bytes(model, kind.precision, run.model.quantization)
-    return {**held, "checkpoint": model.weight_bytes if is_copied else 0}
+    mapped = min(model.weight_bytes, max(0, room - sum(held.values()))) if is_copied else 0
+    return {**held, "checkpoint": mapped}
 
 
 def _is_cast(model: ModelInfo, kind: ComputeMode) -> bool:

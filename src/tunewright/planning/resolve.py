@@ -390,6 +390,7 @@ def estimate_for(run: ResolvedConfig, facts: InspectedFacts) -> MemoryEstimate:
         kind=kind_of(run, facts),
         compared=compared_tokens(facts),
         written=largest_answers(run, facts),
+        room=round(SHARE_OF_FREE * facts.room_for_each(run.launch.processes)),
     )
 
 

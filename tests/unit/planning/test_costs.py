@@ -11,7 +11,7 @@ from tunewright.inspection.machine_info import SpeedProbe
 from tunewright.planning.device_table import DEVICES, device_of, facts_on
 from tunewright.planning.flops import frozen_numbers, work
 from tunewright.planning.make_plan import make_plan
-from tunewright.planning.resolve import largest_step
+from tunewright.planning.resolve import SHARE_OF_FREE, largest_step
 from tunewright.planning.run_plan import InspectedFacts, Plan
 
 from .conftest import GIB, seven_billion, smollm2
@@ -74,6 +74,23 @@ def test_a_7b_model_is_stored_in_as_many_bits_as_there_is_room_for(facts: Build,
     # QLoRA: its moments are paged.
     assert plan.run.train.optim == ("paged_adamw_32bit" if stored == "4bit" else "adamw_torch_fused")
     assert [choice.value for choice in plan.choices if choice.path == "train.optim"] == [plan.run.train.optim]
+
+
+@pytest.mark.parametrize(("free", "stored"), [(21, "none"), (12, "8bit"), (7.6, "4bit"), (6.5, "4bit")])
+def test_pages_of_a_checkpoints_file_take_only_the_room_that_there_is(facts: Build, free: float, stored: str) -> None:
+    """The kernel takes them back before it refuses memory: a machine with less than the file takes can load it."""
+    model, matmul, speed = seven_billion("llama2"), {"mkl": 2e11, "bf16": 6e11}, {"fp32": 2e11, "mixed": 5e11}
+    probe = MEASURED.model_copy(update={"matmul": matmul, "training": speed})
+    plan = make_plan(ask(), with_bitsandbytes(facts(memory=free, free=free, model=model, probe=probe)))
+    assert plan.fits and plan.run.model.quantization == stored
+    assert plan.memory.phases["load"] <= SHARE_OF_FREE * free * GIB
+    in_4_bits = ask(model={"name": "x", "quantization": "4bit"})
+    roomy = make_plan(in_4_bits, with_bitsandbytes(facts(memory=64, free=60, model=model, probe=probe)))
+    assert roomy.memory.parts["checkpoint"] == model.weight_bytes
+
+
+def with_bitsandbytes(known: InspectedFacts) -> InspectedFacts:
+    return known.model_copy(update={"machine": known.machine.model_copy(update={"has_bitsandbytes": True})})
 
 
 def test_weights_are_not_stored_in_what_the_method_or_the_machine_cannot_read(facts: Build) -> None:
