@@ -38,7 +38,8 @@ from tunewright.engine.evaluation.streaming import stream
 from tunewright.engine.export.save_model import merge, merge_inputs
 from tunewright.engine.models.load_model import load_adapter, load_base
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
-from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
+from tunewright.engine.system.heap import release_memory
+from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.task_registry import make_collator
 from tunewright.engine.training.build_trainer import make_evaluator
 from tunewright.engine.training.dataset import TokenizedDataset, prepare

@@ -1,11 +1,8 @@
 """Out of memory where a process can still report it: how that is recognized, and evaluation that continues in smaller batches."""
 
-import ctypes
 import errno
 import gc
 import logging
-import platform
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,15 +31,6 @@ def ran_out(fault: BaseException) -> bool:
 def reason_of(fault: BaseException) -> str:
     """An exception's first line, or its name where it has none."""
     return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-
-
-def release_memory() -> None:
-    """Return memory that the C library has freed but keeps to the system, so that one phase does not pay for the
-    fragmentation of the one before. glibc only; elsewhere nothing happens.
-    """
-    gc.collect()
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _to_log(problem: Problem) -> None:

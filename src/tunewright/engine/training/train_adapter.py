@@ -15,7 +15,8 @@ from tunewright.engine.models.activation_checkpointing import checkpoint_activat
 from tunewright.engine.models.load_model import load_base
 from tunewright.engine.models.peft_adapter import attach_adapter, initialize_from_data, planned_config, without_adapter
 from tunewright.engine.models.shard_base import shard_base
-from tunewright.engine.system.oom import BatchSizeBackoff, release_memory
+from tunewright.engine.system.heap import release_memory
+from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.system.ranks import ALONE, Ranks, connect, join, meet
 from tunewright.engine.training.base_scores import base_scores
 from tunewright.engine.training.build_trainer import (

@@ -28,7 +28,7 @@ from tunewright.engine.export.save_model import (
 )
 from tunewright.engine.models.load_model import adapter_tensors, load_adapter, load_base
 from tunewright.engine.models.peft_adapter import trains_biases, without_adapter
-from tunewright.engine.system.oom import release_memory
+from tunewright.engine.system.heap import release_memory
 from tunewright.engine.tasks.collator import StepCollator
 from tunewright.engine.tasks.task_registry import make_collator
 from tunewright.engine.training.loss_backends import (
