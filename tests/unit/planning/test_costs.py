@@ -89,6 +89,22 @@ def test_pages_of_a_checkpoints_file_take_only_the_room_that_there_is(facts: Bui
     assert roomy.memory.parts["checkpoint"] == model.weight_bytes
 
 
+def test_frozen_weights_are_kept_in_bf16_before_they_are_kept_in_8_bits(facts: Build) -> None:
+    """Where bf16 is slower here, it is taken for its memory; where it was not measured, it may be slower by far."""
+    speed = {"training": {"fp32": 2e11, "mixed": 1e11}, "matmul": {"mkl": 2e11, "bf16": 1e11}}
+    probe, model = MEASURED.model_copy(update=speed), seven_billion("llama2")
+    plan = make_plan(ask(), with_bitsandbytes(facts(free=21, model=model, probe=probe)))
+    assert plan.fits and (plan.run.model.precision, plan.run.model.quantization) == ("mixed", "none")
+    (precision,) = [choice for choice in plan.choices if choice.path == "model.precision"]
+    assert precision.value == "mixed" and "fit into" in precision.reason
+    unknown = make_plan(ask(), with_bitsandbytes(facts(free=21, model=model, probe=MEASURED)))
+    assert unknown.run.model.precision == "fp32" and unknown.run.model.quantization != "none"
+    asked = make_plan(
+        ask(model={"name": "x", "precision": "fp32"}), with_bitsandbytes(facts(free=21, model=model, probe=probe))
+    )
+    assert asked.run.model.precision == "fp32" and asked.run.model.quantization != "none"
+
+
 def with_bitsandbytes(known: InspectedFacts) -> InspectedFacts:
     return known.model_copy(update={"machine": known.machine.model_copy(update={"has_bitsandbytes": True})})
 
