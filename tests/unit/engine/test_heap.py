@@ -1,4 +1,4 @@
-"""What the C library keeps of freed blocks in a worker, and what it returns while a model is made smaller."""
+"""What the C library keeps of freed blocks in a worker, and what it returns where a base is stored in fewer bits."""
 
 import os
 import subprocess
@@ -12,8 +12,7 @@ from tunewright.launch.worker_environment import WORKER_ENVIRONMENT
 # Large blocks, each made into a small one that is kept, as layers are that are loaded in fewer bits; MiB that are held after it.
 MADE_SMALLER = """
 import ctypes, sys
-from contextlib import nullcontext
-from tunewright.engine.system.heap import large_blocks_returned
+from tunewright.engine.system.heap import return_large_blocks
 
 libc = ctypes.CDLL("libc.so.6")
 libc.malloc.restype = ctypes.c_void_p
@@ -25,18 +24,19 @@ def block(mib):
     libc.memset(place, 1, mib * 2**20)
     return place
 
-with large_blocks_returned() if sys.argv[1] == "returned" else nullcontext():
-    for layer in range(4):
-        large = block(300 + layer)
-        small = block(2)
-        libc.free(large)
+if sys.argv[1] == "returned":
+    return_large_blocks()
+for layer in range(4):
+    large = block(300 + layer)
+    small = block(2)
+    libc.free(large)
 status = dict(line.split(":") for line in open("/proc/self/status"))
 print(int(status["RssAnon"].split()[0]) // 1024)
 """
 
 
 @pytest.mark.skipif(not heap.is_glibc(), reason="malloc of glibc")
-def test_a_worker_returns_large_blocks_only_while_a_model_is_made_smaller() -> None:
+def test_a_worker_returns_large_blocks_only_where_it_is_told_to() -> None:
     assert _held("kept") > 250
     assert _held("returned") < 75
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from tunewright.engine.models.finite import first_not_finite
 from tunewright.engine.models.loaded_weights import check_loaded
 from tunewright.engine.models.quantization import prepare, quantization_config
 from tunewright.engine.system.device import CPU, device, is_on_cpu
-from tunewright.engine.system.heap import large_blocks_returned
+from tunewright.engine.system.heap import return_large_blocks
 from tunewright.engine.system.oom import ran_out, reason_of
 from tunewright.engine.tasks.task_registry import task_of
 from tunewright.errors import error
@@ -52,17 +51,14 @@ def load_base(plan: Plan, tokenizer: TextTokenizer, *, is_sharded: bool = False)
     One that will be sharded stays in the host's memory, where the files are mapped once for all processes (shard_base.py).
     Raises: ModelError E302, E303, E307, E309, E311, E315 to E318, E320; ExportError E601 if quantization lacks its package.
     """
-    with nullcontext() if plan.run.model.quantization == "none" else large_blocks_returned():
-        return _load_base(plan, tokenizer, is_sharded=is_sharded)
-
-
-def _load_base(plan: Plan, tokenizer: TextTokenizer, *, is_sharded: bool) -> PreTrainedModel:
     run, folder = plan.run, Path(plan.facts.model.folder)
     gate_model_folder(folder)
     dtype = DTYPES[run.model.precision]
     kind = run.model.quantization
     heads = (*HEADS, *plan.facts.model.fresh_heads.get(run.task, ())) if run.task in LABELLED else ()
     by_int8 = "int8" in plan.fast_paths and is_int8_exact()
+    if kind != "none" and not by_int8:
+        return_large_blocks()
     set_seed(run.train.seed)
     stored = headers(folder)
     try:

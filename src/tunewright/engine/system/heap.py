@@ -7,11 +7,9 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 KEEPING = "MALLOC_MMAP_THRESHOLD_"
-M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES, MOST_BYTES = -3, 2**25, 2**31 - 1  # malloc.h; what mallopt(3) takes
+M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES = -3, 2**25  # the first is malloc.h's
 
 
 def release_memory() -> None:
@@ -23,22 +21,15 @@ def release_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-@contextmanager
-def large_blocks_returned() -> Iterator[None]:
-    """Within it blocks of 32 MiB and more go back to the system as soon as they are freed.
+def return_large_blocks() -> None:
+    """From now on blocks of 32 MiB and more go back to the system as soon as they are freed.
 
-    Who makes a small block of a large one, layer by layer, leaves a hole between each two that are kept: a 7B model that
-    was loaded in 4 bits held 20 GiB instead of 3.5.
+    For bases that bitsandbytes stores: to load a layer and to compute with it makes it large for a moment, and such blocks
+    leave holes between those that stay. A 7B model that was loaded in 4 bits held 20 GiB instead of 3.5, and each of its
+    layers left half a GiB more in training. A step took as long as before.
     """
-    if not (is_glibc() and KEEPING in os.environ):
-        yield
-        return
-    libc = ctypes.CDLL("libc.so.6")
-    libc.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
-    try:
-        yield
-    finally:
-        libc.mallopt(M_MMAP_THRESHOLD, min(int(os.environ[KEEPING]), MOST_BYTES))
+    if is_glibc() and KEEPING in os.environ:
+        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def is_glibc() -> bool:
