@@ -45,9 +45,9 @@ test-device: $(STAMP)
 test-real: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/docs tests/invariants
 
-# Pages of the studio in a real browser.
+# Pages of the studio in a real browser, which waits much of the time.
 test-browser: $(STAMP)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 # The browser that its tests use; a font for Chinese, without which pictures show boxes.
 BROWSER := chromium-headless-shell fonts-wqy-zenhei

@@ -17,6 +17,7 @@ CONFIG_KEYS = (
     *CONFIG, "text_config", "encoder", "decoder", "layers_block_type", "is_encoder_decoder", "head_dim", "pad_token_id",
     "new_decoder_architecture", "multi_query", "qk_nope_head_dim",
 )  # fmt: skip
+PARTS = 3
 TOKEN_KEYS = ("eos_token", "pad_token", "bos_token", "unk_token", "tokenizer_class", "eos_token_id", "chat_template")
 
 
@@ -63,10 +64,12 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from places(part, (*path, key))
 
 
-def test_odd_values_anywhere_in_a_tokenizer_are_told_or_harmless(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))])
+def test_odd_values_anywhere_in_a_tokenizer_are_told_or_harmless(tmp_path: Path, part: int) -> None:
+    """Each that is refused takes a process of its own; all together take more than a minute."""
     sound = (tokenizer_folder(tmp_path) / "tokenizer.json").read_text()
     refused = 0
-    for path in places(json.loads(sound)):
+    for path in list(places(json.loads(sound)))[part::PARTS]:
         for odd in (None, -1, 2**70, [], {}, "(a|a)*" * 50):
             changed = holder = json.loads(sound)
             for key in path[:-1]:
@@ -74,7 +77,7 @@ def test_odd_values_anywhere_in_a_tokenizer_are_told_or_harmless(tmp_path: Path)
             holder[path[-1]] = odd
             write_json(tmp_path / "tokenizer.json", changed)
             refused += _is_refused(tmp_path)
-    assert refused > 100
+    assert refused > 30
 
 
 def test_damaged_tokenizers_are_told_or_harmless(tmp_path: Path) -> None:
