@@ -13,7 +13,7 @@ from tunewright.data import deduplication, stored_examples
 from tunewright.data.examples.convert import to_examples
 from tunewright.data.examples.foreign_exports import refuse_foreign
 from tunewright.data.examples.formats import SAMPLE_ROWS, Example, Format, looks_like, sniff
-from tunewright.data.examples.label_kind import LabelKind, label_kind
+from tunewright.data.examples.label_kind import LabelKind, label_kind, similar_names
 from tunewright.data.examples.label_names import count_labels, label_names
 from tunewright.data.examples.preference_rows import refuse_preferences
 from tunewright.data.examples.reading_notes import remarks_of
@@ -154,7 +154,8 @@ def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None, 
     loaded.labels = label_names(prints.names)
     loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
     loaded.problem_type = kind.problem_type if kind else None
-    loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else ())]
+    similar_tags = similar_names(loaded.labels) if task == "token_cls" else []
+    loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else similar_tags)]
     return loaded
 
 

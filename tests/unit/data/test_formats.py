@@ -401,3 +401,28 @@ def test_a_map_names_the_task_by_its_roles() -> None:
     assert looks_like([], {"label": "x"}) == "seq_cls"
     assert looks_like([], {"words": "x"}) == "token_cls"
     assert looks_like(raw({"tokens": ["a"], "tags": ["O"]}), {"prompt": "tokens"}) is None
+
+
+def test_cells_that_are_nan_in_turns_say_nothing() -> None:
+    nan = float("nan")
+    turns_of_a_table = [
+        {"role": "user", "content": "q", "weight": nan},
+        {"role": "assistant", "content": "a", "tool_calls": nan},
+    ]
+    assert only({"messages": turns_of_a_table}) == PAIR
+
+
+def test_thoughts_in_parts_of_their_own_are_joined() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "I "}, {"type": "text", "text": "count."}]}
+    turns_ = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "a"}]},
+    ]
+    (example,), problems = convert({"messages": turns_})
+    assert (example.messages[1].reasoning, example.messages[1].content, problems) == ("I count.", "a", [])
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", " \ufeff\n", "\u00ad\u2060"])
+def test_characters_that_cannot_be_seen_are_no_answer(nothing: str) -> None:
+    assert [code for code, _sentence in refusals({"prompt": "q", "completion": nothing}, COLUMNS)] == ["E203"]
+    assert only({"prompt": "q", "completion": f"a{nothing}"})[1] == ("assistant", f"a{nothing}")

@@ -171,6 +171,13 @@ def test_txt_gives_a_row_for_each_paragraph(write: Write) -> None:
     assert problems_of(stream) == [(8, 2, "E205", 3)]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+def test_a_table_in_a_text_file_is_known_by_the_names_of_its_columns(write: Write, mark: str) -> None:
+    stream = read_rows(write("a.txt", f"Question{mark}Answer\nq{mark}a\nr{mark}b\n"))
+    assert lines_and_values(stream) == [(2, {"Question": "q", "Answer": "a"}), (3, {"Question": "r", "Answer": "b"})]
+    assert read_rows(write("b.txt", "Question, answer\nthat is all\nof it there is\n")).rows[0].value["text"]
+
+
 def test_long_lines_are_paragraphs_of_one_text_and_short_ones_texts_of_their_own(write: Write) -> None:
     book = "\n".join("The lamp is of brass. " * 20 + f"Chapter {number} ends." for number in range(4))
     assert [row.value for row in read_rows(write("book.txt", book)).rows] == [{"text": book}]

@@ -14,7 +14,7 @@ from tunewright.data.examples.formats import Example, Target
 from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label
 from tunewright.data.examples.row_cells import RowReport, is_missing, unpacked
 from tunewright.data.files.json_scanner import kind_of
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 
 _WANTED: Mapping[Kind, str] = {
     "text": N_("text"),
@@ -27,9 +27,10 @@ LONGEST_NAME = 300  # of a label or tag; it appears in the model's config, in ta
 EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
-_TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
+_TAG_WITHOUT_TYPE = re.compile(r"[BIMLUES]-")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _BRACKETS_THAT_ARE_NONE = N_("brackets that are not JSON")
+_MASKED_TAG = "-100"  # what transformers leaves out of the loss, in data that were tokenized already
 
 
 def read_target(report: RowReport, kind: LabelKind) -> Target | None:
@@ -86,6 +87,18 @@ def _read_names(value: Any, name: str, report: RowReport, kind: LabelKind) -> tu
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(value))
         return None
+    if kind.num_switches:
+        if len(value) != kind.num_switches or any(item not in (0, 1) for item in value):
+            wanted = Phrase(N_("{count} times 0 or 1, one for each label"), count=kind.num_switches)
+            report.add("E206", field=name, wanted=wanted, got=N_("another list"))
+            return None
+        value = [place for place, is_on in enumerate(value) if is_on]
+    share = next(
+        (item for item in value if isinstance(item, float) and not item.is_integer() and not is_missing(item)), None
+    )
+    if share is not None:
+        report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(share))
+        return None
     names = [_read_name(item, f"{name}[{index}]", report) for index, item in enumerate(value)]
     twice = [label for label, count in Counter(names).items() if label and count > 1]
     if twice:
@@ -127,11 +140,18 @@ def read_words(report: RowReport) -> tuple[str, ...]:
 def read_tags(report: RowReport) -> tuple[str, ...]:
     """The row's tags, from a list or from text split at blanks; problems as for words, and E223 for I- without a type."""
     name = report.columns["tags"]
-    tags = _each(_listed("tags", report), name, report, lambda tag, place: _read_name(tag, place, report))
+    tags = _each(_listed("tags", report), name, report, lambda tag, place: _read_tag(tag, place, report))
     broken = next((tag for tag in tags if _TAG_WITHOUT_TYPE.fullmatch(tag)), None)
     if broken:
         report.add("E223", tag=broken, field=name)
     return tags
+
+
+def _read_tag(tag: Any, place: str, report: RowReport) -> str | None:
+    if str(tag).strip() == _MASKED_TAG:
+        report.add("E206", field=place, wanted=N_("the tag of a word"), got=N_("-100, which stands for none"))
+        return None
+    return _read_name(tag, place, report)
 
 
 def _listed(role: str, report: RowReport) -> list[Any]:

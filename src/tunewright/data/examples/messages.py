@@ -17,7 +17,7 @@ from tunewright.data.examples.conversation_forms import (
     turns_of,
 )
 from tunewright.data.examples.formats import Message
-from tunewright.data.examples.row_cells import RowReport, is_structured
+from tunewright.data.examples.row_cells import RowReport, is_missing, is_structured
 from tunewright.data.examples.tool_calls import read_calls, read_tools
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.json_scanner import kind_of
@@ -98,9 +98,9 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
 
 
 def _in_usual_case(turn: Row) -> dict[str, object]:
-    """The turn with the keys that are known written as they are known: `Role`, `Content`, `From`, `Value`."""
+    """The turn with the keys that are known written as they are known (`Role`, `Content`, `From`, `Value`), and no NaN."""
     names = {key: _KEYS.get(str(key).casefold(), key) for key in turn}
-    return {key if name in turn else name: turn[key] for key, name in names.items()}
+    return {key if name in turn else name: None if is_missing(turn[key]) else turn[key] for key, name in names.items()}
 
 
 def _key_of(turn: Row, keys: Sequence[str]) -> str:
@@ -156,10 +156,17 @@ def _parts(content: Any) -> tuple[Any, str | None]:
     if not isinstance(content, list):
         return content, None
     thoughts = [part for part in content if isinstance(part, dict) and _is_thought(part)]
-    texts = [part.get("thinking", part.get("text")) for part in thoughts]
+    texts = [_joined(part.get("thinking", part.get("text"))) for part in thoughts]
     if not texts or not all(isinstance(text, str) for text in texts):
         return content, None
     return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
+
+
+def _joined(thought: Any) -> Any:
+    """The text of a thought, which Mistral writes as a list of parts."""
+    parts = thought if isinstance(thought, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "".join(map(str, texts)) if texts and all(isinstance(text, str) for text in texts) else thought
 
 
 def _is_thought(part: Row) -> bool:

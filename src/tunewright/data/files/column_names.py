@@ -17,7 +17,7 @@ _SPELLINGS: Mapping[str, str] = {
     "input": "input context passage 输入 上下文",
     "history": "history 历史",
     "tools": "tools functions available_tools 工具",
-    "reasoning": "reasoning_content reasoning thinking thought complex_cot cot chain_of_thought 思考 推理 思维链",
+    "reasoning": "reasoning_content reasoning thinking thought rationale complex_cot cot chain_of_thought 思考 推理 思维链",
     "text": "text content sentence document 文本 内容",
 }
 SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {

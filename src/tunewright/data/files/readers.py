@@ -18,9 +18,9 @@ from typing import Any, Literal, TypeGuard
 
 from tunewright.data.files import hub_datasets, plain_text
 from tunewright.data.files.column_names import are_names
-from tunewright.data.files.conll import is_universal, scan_conll, separator_of
+from tunewright.data.files.conll import is_universal, scan_conll, separator_of, tags_come_first
 from tunewright.data.files.control_characters import cleaned
-from tunewright.data.files.csv_tables import NUMBERED, has_even_tabs, scan_table
+from tunewright.data.files.csv_tables import NUMBERED, has_even_tabs, has_named_columns, scan_table
 from tunewright.data.files.json_documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.files.json_scanner import (
     DamagedRow,
@@ -221,11 +221,15 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)
-            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu" or is_universal(lines))
+            has_ten_columns = kind == ".conllu" or is_universal(lines)
+            tag_first = tags_come_first(lines, separator)
+            yield from scan_conll(text.lines(), separator, is_universal=has_ten_columns, tag_first=tag_first)
         case "table":
             yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
         case "labels":
-            yield from plain_text.scan_labelled(text.lines())
+            yield from plain_text.scan_labelled(
+                text.lines(), are_lists=plain_text.have_several_labels(text.head_lines())
+            )
         case "lines":
             yield from plain_text.scan_lines(text.lines())
         case "paragraphs":
@@ -254,7 +258,7 @@ def layout_of(text: TextFile, kind: str, sample_by: SampleBy = "auto") -> Layout
         return "objects"
     if plain_text.are_labelled(lines):
         return "labels"
-    if has_even_tabs(lines):
+    if has_even_tabs(lines) or has_named_columns(lines):
         return "table"
     return "lines" if plain_text.rows_are_lines(lines) else "paragraphs"
 
