@@ -66,6 +66,8 @@ SHAPES = (
           "-100 is no tag", left_out=1, code="E206", fix="--skip-bad", then="E215"),
     shape("ner-case", "a.jsonl", lines(*({"tokens": w, "ner_tags": t} for w, t in BOTH), {"tokens": ["in", "Rom"], "ner_tags": ["o", "B-LOC"]}),
           "tags that differ in case: it is said", learned=(*LEARNED, "/o/B-LOC"), warns=("W235", "W217")),
+    shape("ner-numbers-and-names", "a.jsonl", lines({"tokens": WORDS, "ner_tags": TAGS}, {"tokens": SECOND, "ner_tags": [1, 0, 3]}),
+          "numbers in one row, names in another: it is said", learned=(LEARNED[0], "/1/0/3"), warns=("W250", "W217")),
     shape("conll-as-txt-pos", "a.txt", "Anna NNP\nlives VBZ\n\nOmar NNP\nleft VBD\n", "tags that only an extension tells",
           learned=(), code="E229"),
     shape("words-by-row-empty-rows", "a.csv", by_word("Sentence #,Word,POS,Tag", between=",,,\n"), "empty rows between sentences", warns=("W239",)),

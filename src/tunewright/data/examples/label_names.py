@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tunewright.data.examples.formats import Example, Target
-from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label
+from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label, similar_names
 from tunewright.data.examples.row_cells import RowReport, is_missing, unpacked
 from tunewright.data.files.json_scanner import kind_of
+from tunewright.errors import Problem
 from tunewright.i18n import N_, Phrase
 
 _WANTED: Mapping[Kind, str] = {
@@ -28,6 +29,7 @@ EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
 _TAG_WITHOUT_TYPE = re.compile(r"[BIMLUES]-")
+_ENTITY = re.compile(r"[BIMLUES]-.+")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _BRACKETS_THAT_ARE_NONE = N_("brackets that are not JSON")
 _MASKED_TAG = "-100"  # what transformers leaves out of the loss, in data that were tokenized already
@@ -197,6 +199,15 @@ def label_names(names: Iterable[str]) -> tuple[str, ...]:
     distinct = set(names)
     are_numbers = all(_WHOLE.fullmatch(name) for name in distinct)
     return tuple(sorted(distinct, key=lambda name: (int(name), name) if are_numbers else (0, name)))
+
+
+def notes_of_tags(names: Sequence[str]) -> list[Problem]:
+    """W235 for tags that are nearly the same, W250 where some are numbers and others begin and continue entities."""
+    numbers = [name for name in names if _WHOLE.fullmatch(name)]
+    entities = [name for name in names if _ENTITY.fullmatch(name)]
+    if not numbers or not entities:
+        return similar_names(names)
+    return [*similar_names(names), Problem("W250", values={"tags": ", ".join([*numbers[:3], *entities[:3]])})]
 
 
 def count_labels(names: Sequence[str], counted: Mapping[str, int], without: Iterable[Example]) -> dict[str, int]:
