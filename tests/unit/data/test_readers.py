@@ -224,6 +224,15 @@ def test_what_is_not_there_or_not_data_is_told(tmp_path: Path, write: Write) -> 
     assert read_rows(write("empty.json", "")) == RowStream([], [])
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.md", "a.conll", "a.parquet"])
+def test_what_git_lfs_leaves_in_the_place_of_a_file_is_named(write: Write, name: str) -> None:
+    path = write(name, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError) as caught:
+        read_rows(path)
+    assert [problem.code for problem in caught.value.problems] == ["E220"]
+    assert caught.value.problems[0].message().endswith("git lfs pull")
+
+
 def test_limit_counts_damaged_rows_too(write: Write) -> None:
     stream = read_rows(write("a.jsonl", '{"a": 1}\n{\n{"a": 3}\n{"a": 4}\n'), limit=3)
     assert ([row.number for row in stream.rows], problems_of(stream)) == ([1, 3], [(2, 2, "E204", 2)])

@@ -37,12 +37,14 @@ from tunewright.data.files.split_files import CONLL, EXTENSIONS, TRAIN, data_fil
 from tunewright.data.files.text_encodings import UTF8
 from tunewright.data.files.text_file import TextFile, TextLine, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
+from tunewright.i18n import N_
 
 Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs", "whole"]
 SampleBy = Literal["auto", "line", "paragraph", "document"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
     Raises: DataError E202, E205, E217, E220, E237, E239, E241, E243 if the whole file cannot be read.
     """
     kind = file.suffix.lower()
+    _refuse_pointer(file)
     if kind in TABLES:
         yield from _from_values(hub_datasets.table_rows(file))
         return
@@ -209,6 +212,18 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
             yield from _scan_text(text, kind, str(file), reading)
     except OSError as fault:
         raise _unreadable(file, fault) from fault
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Raises: DataError E220 for what a clone without Git LFS has in the place of a file."""
+    try:
+        with file.open("rb") as opened:
+            is_pointer = opened.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError as fault:
+        raise _unreadable(file, fault) from fault
+    if is_pointer:
+        reason = N_("it is a pointer of Git LFS and not the file; fetch it with: git lfs pull")
+        raise error("E220", Where(str(file)), path=str(file), reason=reason)
 
 
 def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterator[ScanItem]:
