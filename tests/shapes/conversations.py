@@ -105,6 +105,7 @@ SWITCHES = (
     chat("weight-half", "a weight between is refused by name", [USER, {**ANSWER, "weight": 0.5}], code="E206"),
     chat("last-answer", "`data.train_on=last_answer`", [USER, ANSWER, AGAIN, LAST], "No.",
          settings={"data.train_on": "last_answer"}),
+    chat("loss_scale", "loss_scale: 0 is not in the loss", [USER, {**ANSWER, "loss_scale": 0.0}, AGAIN, {**LAST, "loss_scale": 1.0}], "No."),
     chat("loss_mask", "loss_mask: 0 is not in the loss", [USER, {**ANSWER, "loss_mask": 0}, AGAIN, {**LAST, "loss_mask": 1}], "No."),
     chat("ignore", "ignore: true is not in the loss", [USER, {**ANSWER, "ignore": True}, AGAIN, LAST], "No."),
     chat("weight-of-a-user", "switches of other turns change nothing", [{**USER, "weight": 0}, ANSWER, AGAIN, LAST],

@@ -426,3 +426,31 @@ def test_thoughts_in_parts_of_their_own_are_joined() -> None:
 def test_characters_that_cannot_be_seen_are_no_answer(nothing: str) -> None:
     assert [code for code, _sentence in refusals({"prompt": "q", "completion": nothing}, COLUMNS)] == ["E203"]
     assert only({"prompt": "q", "completion": f"a{nothing}"})[1] == ("assistant", f"a{nothing}")
+
+
+@pytest.mark.parametrize(
+    ("key", "thought"),
+    [
+        ("thought", "I count."),
+        ("reasoning_details", [{"type": "reasoning.text", "text": "I count."}]),
+        ("thinking_blocks", [{"type": "thinking", "thinking": "I "}, {"type": "thinking", "thinking": "count."}]),
+    ],
+)
+def test_thinking_is_found_under_the_keys_of_other_programs(key: str, thought: Any) -> None:
+    rows = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", key: thought}]}
+    (example,), problems = convert(rows)
+    assert (example.messages[1].reasoning, example.unused_keys, problems) == ("I count.", (), [])
+
+
+def test_thoughts_that_hold_no_text_are_counted_as_not_used() -> None:
+    answer = {"role": "assistant", "content": "a", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}
+    (example,), problems = convert({"messages": [{"role": "user", "content": "q"}, answer]})
+    assert (example.messages[1].reasoning, example.unused_keys, problems) == (None, ("reasoning_details",), [])
+
+
+def test_labels_of_steps_are_no_classes_of_the_prompt() -> None:
+    rows = raw(*({"prompt": f"q{n}", "completions": ["a", "b"], "labels": [True, False]} for n in range(4)))
+    assert looks_like(rows) is None
+    with pytest.raises(DataError) as caught:
+        sniff(rows)
+    assert caught.value.problems[0].code == "E211"
