@@ -34,6 +34,8 @@ SHAPES = (
     shape("labels-auto-answers", "a.jsonl", objects(*(f"a long answer that is written out, number {n}, and is no class" for n in range(4))),
           "long texts called label are answers", [f"a long answer that is written out, number {n}, and is no class" for n in range(4)],
           task=None, reader="decoder"),
+    shape("labels-body", "a.csv", "title,body,tags\n" + "".join(f"t {n},body {n},{name}\n" for n, name in enumerate(AB)),
+          "the body before its title", AB),
     shape("labels-unknown-names", "a.csv", csv(*AB, header="satz,gruppe"), "names that are not known", AB, task=None, reader="decoder",
           code="E211", fix="--task seq_cls --map text=satz --map label=gruppe"),
     shape("labels-unknown-names-cls", "a.csv", csv(*AB, header="satz,gruppe"), "the same with the task", AB,

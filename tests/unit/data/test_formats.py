@@ -279,6 +279,7 @@ def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
         ({"评论": "t", "情感": "好"}, "labelled_text", {"text": "评论", "label": "情感"}),
         ({"question": "q", "label": "x"}, "labelled_text", {"text": "question", "label": "label"}),
         ({"text": "t", "labels": ["a", "b"]}, "labelled_text", {"text": "text", "label": "labels"}),
+        ({"title": "s", "body": "t", "tags": "x"}, "labelled_text", {"text": "body", "label": "tags"}),
         ({"sentence1": "s", "sentence2": "t", "score": 0.5}, "labelled_pair",
          {"text": "sentence1", "pair": "sentence2", "label": "score"}),
         ({"premise": "s", "hypothesis": "t", "label": 2}, "labelled_pair",
