@@ -13,6 +13,7 @@ from tunewright.data.examples.rewrite_commands import rewriting
 from tunewright.data.examples.row_cells import unpacked
 from tunewright.data.files.readers import RawRow
 from tunewright.errors import DataError, Problem, Where
+from tunewright.i18n import N_, Phrase
 
 # The worse answer, and the better one where it has a column of its own (else it is the answer of the conversation).
 _WRITTEN = ("completion", "response", "answer", "output", "messages", "conversations")
@@ -150,12 +151,16 @@ def _verdict(value: Any) -> bool | None:
     return None
 
 
-def _filter(file: str, column: str) -> str:
+def _filter(file: str, column: str) -> Phrase:
     """How the good rows are kept."""
     good = _BAD if _names_bad(column) else _GOOD
     is_good = f"str(r[{json.dumps(column, ensure_ascii=False)}]).strip().lower() in {json.dumps(sorted(good), ensure_ascii=False)}"
     command = rewriting(file, "r", "good.jsonl", only=is_good)
     if command is None:
         value = "false" if _names_bad(column) else "true"
-        return f"keep the rows whose {column} is {value}, in a file of their own, without that column"
-    return f"keep the good rows alone: {command}"
+        return Phrase(
+            N_("keep the rows whose {column} is {value}, in a file of their own, without that column"),
+            column=column,
+            value=value,
+        )
+    return Phrase(N_("keep the good rows alone: {command}"), command=command)

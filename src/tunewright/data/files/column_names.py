@@ -29,7 +29,8 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
         "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
     },
     "seq_cls": {
-        "text": "text sentence content review comment message utterance tweet document article body description question query input inputs title"
+        "text": "text sentence content review comment message utterance tweet document article body"
+        " description question query input inputs title"
         " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
         "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
         " score similarity similarity_score is_duplicate target y tags genre genres topics"

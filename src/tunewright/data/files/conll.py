@@ -39,10 +39,9 @@ def separator_of(lines: Sequence[str]) -> str:
 def tags_come_first(lines: Sequence[str], separator: str = "") -> bool:
     """Whether nearly all lines are a tag and its word, in this order."""
     columns = [_cells(line.strip(), separator) for line in lines if line.strip() and not line.startswith("-DOCSTART-")]
-    if not columns or any(len(cells) != 2 for cells in columns) or _are_tagged(columns):
-        return False
-    tags = [cells[0] for cells in columns if _TAG.fullmatch(cells[0])]
-    return len(tags) >= _MOST * len(columns) and any(tag != "O" for tag in tags)
+    tags = [cells[0] for cells in columns if len(cells) == 2 and _TAG.fullmatch(cells[0])]
+    is_first = len(tags) >= _MOST * len(columns) and any(tag != "O" for tag in tags)
+    return is_first and not _are_tagged(columns)
 
 
 def is_universal(lines: Sequence[str]) -> bool:
