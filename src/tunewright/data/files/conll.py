@@ -67,7 +67,7 @@ def _cells(text: str, separator: str) -> list[str]:
 def _is_header(text: str, separator: str) -> bool:
     """Whether a first line of two columns names them, where the other lines are known to hold words and tags."""
     cells = _cells(text, separator)
-    return len(cells) == 2 and cells[0].isidentifier() and cells[1].isidentifier() and not _TAG.fullmatch(cells[1])
+    return len(cells) == 2 and all(map(str.isidentifier, cells)) and not any(map(_TAG.fullmatch, cells))
 
 
 def scan_conll(
