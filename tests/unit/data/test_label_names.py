@@ -52,6 +52,7 @@ def tagged(words: Any, tags: Any) -> tuple[list[Example], list[Problem]]:
         ([[3, 1], [2]], MULTI, [("1", "3"), ("2",)]),
         (['["b", "a"]', "[]"], MULTI, [("a", "b"), ()]),
         ([[1, 0, 1], [False, True, False], [0.0, 0.0, 0.0]], MULTI, [("0", "2"), ("1",), ()]),
+        ([["True", "False"], ["False", "True"]], MULTI, [("0",), ("1",)]),
         ([[0, 1], [0], [1]], MULTI, [("0", "1"), ("0",), ("1",)]),
         (["$5.50", "-€2", "3 元"], REGRESSION, [5.5, -2.0, 3.0]),
     ],
@@ -65,6 +66,13 @@ def test_what_is_asked_for_goes_before_what_is_seen() -> None:
     assert labelled([1, 2, 5], REGRESSION)[0] == [1.0, 2.0, 5.0]
     assert labelled([0.5, 1.5], SINGLE)[0] == ["0.5", "1.5"]
     assert labelled(["a;b", "b"], MULTI)[0] == [("a", "b"), ("b",)]
+    assert labelled(["1|0|1", "0|0|1"], MULTI)[0] == [("0", "2"), ("2",)]
+
+
+def test_a_word_for_no_value_is_no_class_among_numbers() -> None:
+    labels, problems, kind = labelled(["1.5", "n/a", "2.5", "n/a", "0.5"])
+    assert (labels, kind.notes) == ([1.5, 2.5, 0.5], ())
+    assert {problem.message() for problem in problems} == {'label ("n/a") is missing'}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,10 @@ def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> L
     numbers = [number for value in present if (number := as_number(value, style)) is not None]
     problem_type = requested if requested != AUTO else "regression" if is_foreign else _problem_type(kinds, numbers)
     mark, several_note = _several(texts, written_as, problem_type, requested)
-    num_switches = _num_switches(present) if problem_type == "multi_label_classification" else 0
+    if problem_type == "regression":  # where numbers are expected, no text is a class
+        missing, class_note = missing | (_MAYBE_NO_VALUE & texts.keys()), []
+    lists = [value.split(mark) for value in present if isinstance(value, str)] if mark else present
+    num_switches = _num_switches(lists) if problem_type == "multi_label_classification" else 0
     notes: list[Problem] = [Problem("W248", values={"count": num_switches})] if num_switches else []
     if problem_type == "regression" and is_foreign:
         value = next(text for text in names if not PLAIN.fullmatch(text) and number_of(text, style) is not None)
@@ -107,11 +110,17 @@ def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType
     return "single_label_classification"
 
 
+def switch_of(value: Any) -> bool | None:
+    """Whether a 0 or 1, false or true, also as text, switches a label on; None for anything else."""
+    text = str(value).strip().casefold() if isinstance(value, str | int | float) else ""
+    return True if text in ("1", "1.0", "true") else False if text in ("0", "0.0", "false") else None
+
+
 def _num_switches(values: Sequence[Any]) -> int:
     """The length of lists that hold a 0 or 1 for each label, as `datasets` has them for several labels; 0 if they do not."""
     lists = [value for value in values if isinstance(value, list)]
     size = Counter(map(len, lists)).most_common(1)[0][0] if lists else 0
-    are_switches = sum(len(value) == size and all(item in (0, 1) for item in value) for value in lists)
+    are_switches = sum(len(value) == size and None not in map(switch_of, value) for value in lists)
     return size if size > 1 and are_switches >= MOST_SWITCHES * len(lists) else 0
 
 

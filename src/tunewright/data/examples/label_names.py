@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tunewright.data.examples.formats import Example, Target
-from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label, similar_names
+from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label, similar_names, switch_of
 from tunewright.data.examples.row_cells import RowReport, is_missing, unpacked
 from tunewright.data.files.json_scanner import kind_of
 from tunewright.errors import Problem
@@ -90,11 +90,11 @@ def _read_names(value: Any, name: str, report: RowReport, kind: LabelKind) -> tu
         report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(value))
         return None
     if kind.num_switches:
-        if len(value) != kind.num_switches or any(item not in (0, 1) for item in value):
+        if len(value) != kind.num_switches or None in map(switch_of, value):
             wanted = Phrase(N_("{count} times 0 or 1, one for each label"), count=kind.num_switches)
             report.add("E206", field=name, wanted=wanted, got=N_("another list"))
             return None
-        value = [place for place, is_on in enumerate(value) if is_on]
+        value = [place for place, item in enumerate(value) if switch_of(item)]
     share = next(
         (item for item in value if isinstance(item, float) and not item.is_integer() and not is_missing(item)), None
     )
