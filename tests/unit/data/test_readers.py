@@ -96,6 +96,35 @@ def test_an_object_around_one_list_is_unwrapped(write: Write, text: str) -> None
     assert lines_and_values(read_rows(write("a.json", text))) == [(2, {"a": 1}), (3, {"a": 2})]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"status": "ok", "result": {"rows": [{"prompt": "a"}, {"prompt": "b"}], "count": 2}},
+        {
+            "features": [],
+            "rows": [{"row_idx": n, "row": {"prompt": p}, "truncated_cells": []} for n, p in enumerate("ab")],
+        },
+        {"took": 3, "hits": {"total": 2, "hits": [{"_id": p, "_source": {"prompt": p}} for p in "ab"]}},
+    ],
+)
+def test_what_servers_put_around_rows_is_taken_off(write: Write, document: dict[str, Any]) -> None:
+    stream = read_rows(write("a.json", json.dumps(document)))
+    assert [row.value for row in stream.rows] == [{"prompt": "a"}, {"prompt": "b"}]
+
+
+def test_conversations_under_names_of_their_own_are_rows(write: Write) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    stream = read_rows(write("a.json", json.dumps({f"id-{n}": turns for n in range(3)})))
+    assert [row.value for row in stream.rows] == [{"messages": turns}] * 3
+    pair = {"prompt": turns, "completion": turns, "history": turns}
+    assert [row.value for row in read_rows(write("b.json", json.dumps(pair))).rows] == [pair]
+
+
+def test_a_list_inside_a_single_row_is_not_taken_for_the_rows(write: Write) -> None:
+    row = {"prompt": "a", "completion": "b", "meta": {"sources": [{"url": "x"}, {"url": "y"}]}}
+    assert [row.value for row in read_rows(write("a.json", json.dumps(row))).rows] == [row]
+
+
 def test_a_single_conversation_is_a_row_and_not_a_wrapper(write: Write) -> None:
     row = {"messages": [{"role": "user", "content": "q"}]}
     assert lines_and_values(read_rows(write("a.json", json.dumps(row, indent=1)))) == [(1, row)]

@@ -91,6 +91,11 @@ _ROLE_NAMES = frozenset(
 )
 
 
+def is_role_name(name: str) -> bool:
+    """Whether a name is that of a column, such as prompt, text or label."""
+    return normal(name) in _ROLE_NAMES - VAGUE
+
+
 def are_names(cells: Sequence[Any]) -> bool:
     """Whether these cells are the names of columns: texts that differ, at least two of them names of roles."""
     if not all(isinstance(cell, str) for cell in cells) or len(set(cells)) < len(cells):
