@@ -105,6 +105,7 @@ SWITCHES = (
     chat("weight-half", "a weight between is refused by name", [USER, {**ANSWER, "weight": 0.5}], code="E206"),
     chat("last-answer", "`data.train_on=last_answer`", [USER, ANSWER, AGAIN, LAST], "No.",
          settings={"data.train_on": "last_answer"}),
+    chat("loss_scale", "loss_scale: 0 is not in the loss", [USER, {**ANSWER, "loss_scale": 0.0}, AGAIN, {**LAST, "loss_scale": 1.0}], "No."),
     chat("loss_mask", "loss_mask: 0 is not in the loss", [USER, {**ANSWER, "loss_mask": 0}, AGAIN, {**LAST, "loss_mask": 1}], "No."),
     chat("ignore", "ignore: true is not in the loss", [USER, {**ANSWER, "ignore": True}, AGAIN, LAST], "No."),
     chat("weight-of-a-user", "switches of other turns change nothing", [{**USER, "weight": 0}, ANSWER, AGAIN, LAST],
@@ -166,6 +167,11 @@ CALLS = (
     chat("calls-no-arguments", "a call without arguments", [
         USER, {"role": "assistant", "tool_calls": [{"function": {"name": "stock", "arguments": ""}}]}],
         WRITTEN.replace('{"item": "lamp"}', "{}"), beside={"tools": [TOOL]}, settings=HERMES),
+    *(chat(f"calls-{key}", f"arguments under the name {key}", calling({"role": "assistant", "tool_calls": [
+        {"name": "stock", key: {"item": "lamp"}, "id": "c0", "type": "tool_call"}]}), f"{WRITTEN}<|im_end|>Yes, 2.", settings=HERMES)
+      for key in ("parameters", "input", "args")),
+    chat("calls-unknown-arguments", "arguments under another name are not lost", [
+        USER, {"role": "assistant", "tool_calls": [{"name": "stock", "kwargs": {"item": "lamp"}}]}], code="E206", settings=HERMES),
     chat("calls-broken-arguments", "arguments that are broken JSON are refused", [
         USER, {"role": "assistant", "content": "I look.", "tool_calls": [{"function": {"name": "stock", "arguments": '{"item": lamp'}}]}],
         beside={"tools": [TOOL]}, code="E206", settings=HERMES),
@@ -249,7 +255,10 @@ PREFERENCES = (
     *(Shape(f"kto-{column}-{good}", "Preferences", "a.jsonl", lines({"prompt": "Is it?", "completion": "Yes.", column: good},
             {"prompt": "And?", "completion": "BAD", column: bad}), f"{good} and {bad}", code="E234")
       for column, good, bad in (("label", "Good", "bad"), ("label", 1.0, 0.0), ("feedback", "positive", "negative"),
-                                ("is_correct", True, False), ("thumbs", "up", "down"), ("标签", "好", "差"))),
+                                ("is_correct", True, False), ("thumbs", "up", "down"), ("标签", "好", "差"),
+                                ("rating", 1, -1), ("chosen", 1, 0), ("quality", "good", "bad"), ("is_bad", False, True))),
+    Shape("score-of-many", "Preferences", "a.jsonl", lines(*({"prompt": f"Is it {n}?", "completion": "Yes.", "score": n} for n in range(3))),
+          "numbers that are more than good and bad", ("Yes.",) * 3, settings={"data.holdout": 0}),
     Shape("dpo-openai", "Preferences", "a.jsonl", lines({"input": {"messages": [USER], "tools": [TOOL]}, "preferred_output": [ANSWER],
           "non_preferred_output": [LAST]}), "OpenAI's form", ("Yes, 2.",), code="E233", warns=("W221",),
           fix="--map prompt=input.messages --map tools=input.tools --map completion=preferred_output"),

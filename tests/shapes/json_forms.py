@@ -86,6 +86,8 @@ SHAPES = (
          LEARNED, left_out=1, code="E207", fix="--skip-bad"),
     form("jsonl-answers-numbers", "a.jsonl", lines({"question": "1+1", "answer": 2}, {"question": "1/2", "answer": 0.5}),
          "numbers as answers are their text", ("2", "0.5")),
+    form("jsonl-answers-decimals", "a.jsonl", lines({"question": "1+1", "answer": 2.0}, {"question": "1/2", "answer": 0.5}),
+         "whole numbers that a table made decimals: it is said", ("2.0", "0.5"), warns=("W251",)),
     form("jsonl-answers-booleans", "a.jsonl", lines({"question": "is it", "answer": True}, {"question": "or not", "answer": False}),
          "so are true and false", ("true", "false")),
     form("jsonl-prompts-numbers", "a.jsonl", lines({"prompt": 2, "completion": "two"}, {"prompt": 3, "completion": "three"}),

@@ -14,7 +14,7 @@ from tunewright.data.examples.convert import to_examples
 from tunewright.data.examples.foreign_exports import refuse_foreign
 from tunewright.data.examples.formats import SAMPLE_ROWS, Example, Format, looks_like, sniff
 from tunewright.data.examples.label_kind import LabelKind, label_kind
-from tunewright.data.examples.label_names import count_labels, label_names
+from tunewright.data.examples.label_names import count_labels, label_names, notes_of_tags
 from tunewright.data.examples.preference_rows import refuse_preferences
 from tunewright.data.examples.reading_notes import remarks_of
 from tunewright.data.examples.row_cells import cell
@@ -154,7 +154,8 @@ def _read_examples(config: DataConfig, seed: int, task: Task, keep: int | None, 
     loaded.labels = label_names(prints.names)
     loaded.label_counts = count_labels(loaded.labels, prints.names, loaded.held_out)
     loaded.problem_type = kind.problem_type if kind else None
-    loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else ())]
+    of_tags = notes_of_tags(loaded.labels) if task == "token_cls" else []
+    loaded.notes = [*sides.notes, *_notes(loaded, sides.train), *(kind.notes if kind else of_tags)]
     return loaded
 
 
@@ -327,7 +328,7 @@ def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: R
     items = iterate_rows(source.path, source.reading)
     head = list(islice(items, ROWS_IN_MEMORY))
     sample = [row for row in head if isinstance(row, RawRow)]
-    fmt = sniff(sample, source.map, task)
+    fmt = _format(source, sample, task)
     part = _Recognised(source, fmt, sentence_column(sample, fmt) or "", head, items)
     loaded, own = reading.loaded, LoadedSource(source.path, fmt, 0)  # their numbers begin anew
     examples = list(_examples(part.rows(), reading, fmt, own))

@@ -133,7 +133,10 @@ def validate_rows(
     summary = summarize(loaded, tally, rules.task, rules.max_length or 0, positions)
     ids = sorted(tally.beyond)
     outside = beyond_problem(ids, rules.tokenizer, rules.task, embedding) if ids and embedding else None
-    return ValidatedData(loaded, summary, [*loaded.notes, *warnings_of(summary)], outside)
+    warnings = [*loaded.notes, *warnings_of(summary)]
+    if rules.train_on == "all" and summary.counts["unlearned_turns"]:
+        warnings.append(Problem("W249", values={"count": summary.counts["unlearned_turns"]}))
+    return ValidatedData(loaded, summary, warnings, outside)
 
 
 def _without_vain_advice(problem: Problem, positions: int) -> Problem:

@@ -20,8 +20,8 @@ from tunewright.data.tokenized.thinking import CLOSE, OPEN
 from tunewright.metrics.rouge_bleu import bleu, rouge
 
 T = TypeVar("T", bound=Hashable)
-_ENTITY_TAG: Final = re.compile(r"O|[BILUES](?:-.+)?")
-_SAME_PREFIX: Final = {"L": "E", "U": "S"}  # BILOU says with other letters what BIOES says
+_ENTITY_TAG: Final = re.compile(r"O|[BILUES](?:-.+)?|M-.+")
+_SAME_PREFIX: Final = {"L": "E", "U": "S", "M": "I"}  # BILOU and BMES say with other letters what BIOES says
 
 
 def exact_match(predictions: Sequence[str], references: Sequence[str]) -> float:
@@ -177,13 +177,13 @@ def tag_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequen
 
 
 def has_entities(tags: Iterable[str]) -> bool:
-    """Whether these tags mark entities: all are O or begin with B, I, L, U, E or S, and one is not O."""
+    """Whether these tags mark entities: all are O or begin with B, I, L, U, E, S or M-, and one is not O."""
     distinct = set(tags)
     return bool(distinct - {"O"}) and all(_ENTITY_TAG.fullmatch(tag) for tag in distinct)
 
 
 def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Type, first and last word of each entity of a row, for IOB1, IOB2 (BIO), BIOES and BILOU tags.
+    """Type, first and last word of each entity of a row, for IOB1, IOB2 (BIO), BIOES, BILOU and BMES tags.
 
     Lenient as seqeval's default and conlleval: an entity also begins where a type changes or follows an O, whatever its
     prefix. A tag without a type has the type "_".

@@ -110,7 +110,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "conflict": (N_("same question, another answer"), N_("used")),
     "control_tokens": (N_("control tokens in the text"), N_("used")),
     "mojibake": (N_("text that was read in the wrong encoding"), N_("used")),
-    "unlearned_turns": (N_("answers that are read but not in the loss"), N_("used")),
+    "unlearned_turns": (N_("answers that are not to be learned"), N_("used")),
     "cut_turns": (N_("turns after the last answer"), N_("used without them")),
     "turns_joined": (N_("neighbouring turns made one"), N_("used")),
     "turn_lost": (N_("turns that the chat template leaves out"), N_("used without them")),

@@ -82,3 +82,12 @@ def test_an_empty_file_has_no_rows_and_a_packed_one_is_refused(tmp_path: Path) -
     with pytest.raises(DataError) as caught:
         read(tmp_path, b"\x1f\x8b\x08 packed")
     assert caught.value.problems[0].code == "E202"
+
+
+@pytest.mark.parametrize("name", ["a.bio", "a.txt"])
+def test_tags_may_come_before_their_words_in_files_of_any_size(tmp_path: Path, name: str) -> None:
+    sentence = "O\tplay\nB-SONG\tyesterday\nI-SONG\tonce more\n\n"
+    seen, tags = values(read(tmp_path, sentence * 2, name)), ["O", "B-SONG", "I-SONG"]
+    assert seen == [(line, ["play", "yesterday", "once more"], tags) for line in (1, 5)]
+    many = read(tmp_path, sentence * 30_000, name)  # only the first megabyte is looked at, and it ends anywhere
+    assert {tuple(row.value["tags"]) for row in many.rows} == {("O", "B-SONG", "I-SONG")}

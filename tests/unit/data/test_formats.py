@@ -279,6 +279,7 @@ def test_a_history_that_is_no_list_of_pairs_is_told(history: Any) -> None:
         ({"评论": "t", "情感": "好"}, "labelled_text", {"text": "评论", "label": "情感"}),
         ({"question": "q", "label": "x"}, "labelled_text", {"text": "question", "label": "label"}),
         ({"text": "t", "labels": ["a", "b"]}, "labelled_text", {"text": "text", "label": "labels"}),
+        ({"title": "s", "body": "t", "tags": "x"}, "labelled_text", {"text": "body", "label": "tags"}),
         ({"sentence1": "s", "sentence2": "t", "score": 0.5}, "labelled_pair",
          {"text": "sentence1", "pair": "sentence2", "label": "score"}),
         ({"premise": "s", "hypothesis": "t", "label": 2}, "labelled_pair",
@@ -401,3 +402,56 @@ def test_a_map_names_the_task_by_its_roles() -> None:
     assert looks_like([], {"label": "x"}) == "seq_cls"
     assert looks_like([], {"words": "x"}) == "token_cls"
     assert looks_like(raw({"tokens": ["a"], "tags": ["O"]}), {"prompt": "tokens"}) is None
+
+
+def test_cells_that_are_nan_in_turns_say_nothing() -> None:
+    nan = float("nan")
+    turns_of_a_table = [
+        {"role": "user", "content": "q", "weight": nan},
+        {"role": "assistant", "content": "a", "tool_calls": nan},
+    ]
+    assert only({"messages": turns_of_a_table}) == PAIR
+
+
+def test_thoughts_in_parts_of_their_own_are_joined() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "I "}, {"type": "text", "text": "count."}]}
+    turns_ = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "a"}]},
+    ]
+    (example,), problems = convert({"messages": turns_})
+    assert (example.messages[1].reasoning, example.messages[1].content, problems) == ("I count.", "a", [])
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", " \ufeff\n", "\u00ad\u2060"])
+def test_characters_that_cannot_be_seen_are_no_answer(nothing: str) -> None:
+    assert [code for code, _sentence in refusals({"prompt": "q", "completion": nothing}, COLUMNS)] == ["E203"]
+    assert only({"prompt": "q", "completion": f"a{nothing}"})[1] == ("assistant", f"a{nothing}")
+
+
+@pytest.mark.parametrize(
+    ("key", "thought"),
+    [
+        ("thought", "I count."),
+        ("reasoning_details", [{"type": "reasoning.text", "text": "I count."}]),
+        ("thinking_blocks", [{"type": "thinking", "thinking": "I "}, {"type": "thinking", "thinking": "count."}]),
+    ],
+)
+def test_thinking_is_found_under_the_keys_of_other_programs(key: str, thought: Any) -> None:
+    rows = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", key: thought}]}
+    (example,), problems = convert(rows)
+    assert (example.messages[1].reasoning, example.unused_keys, problems) == ("I count.", (), [])
+
+
+def test_thoughts_that_hold_no_text_are_counted_as_not_used() -> None:
+    answer = {"role": "assistant", "content": "a", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}
+    (example,), problems = convert({"messages": [{"role": "user", "content": "q"}, answer]})
+    assert (example.messages[1].reasoning, example.unused_keys, problems) == (None, ("reasoning_details",), [])
+
+
+def test_labels_of_steps_are_no_classes_of_the_prompt() -> None:
+    rows = raw(*({"prompt": f"q{n}", "completions": ["a", "b"], "labels": [True, False]} for n in range(4)))
+    assert looks_like(rows) is None
+    with pytest.raises(DataError) as caught:
+        sniff(rows)
+    assert caught.value.problems[0].code == "E211"

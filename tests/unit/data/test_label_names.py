@@ -51,6 +51,10 @@ def tagged(words: Any, tags: Any) -> tuple[list[Example], list[Problem]]:
         ([["b", "a"], [], ["b"]], MULTI, [("a", "b"), (), ("b",)]),
         ([[3, 1], [2]], MULTI, [("1", "3"), ("2",)]),
         (['["b", "a"]', "[]"], MULTI, [("a", "b"), ()]),
+        ([[1, 0, 1], [False, True, False], [0.0, 0.0, 0.0]], MULTI, [("0", "2"), ("1",), ()]),
+        ([["True", "False"], ["False", "True"]], MULTI, [("0",), ("1",)]),
+        ([[0, 1], [0], [1]], MULTI, [("0", "1"), ("0",), ("1",)]),
+        (["$5.50", "-€2", "3 元"], REGRESSION, [5.5, -2.0, 3.0]),
     ],
 )
 def test_the_problem_is_told_by_the_labels(labels: list[Any], problem_type: str, targets: list[Any]) -> None:
@@ -62,6 +66,13 @@ def test_what_is_asked_for_goes_before_what_is_seen() -> None:
     assert labelled([1, 2, 5], REGRESSION)[0] == [1.0, 2.0, 5.0]
     assert labelled([0.5, 1.5], SINGLE)[0] == ["0.5", "1.5"]
     assert labelled(["a;b", "b"], MULTI)[0] == [("a", "b"), ("b",)]
+    assert labelled(["1|0|1", "0|0|1"], MULTI)[0] == [("0", "2"), ("2",)]
+
+
+def test_a_word_for_no_value_is_no_class_among_numbers() -> None:
+    labels, problems, kind = labelled(["1.5", "n/a", "2.5", "n/a", "0.5"])
+    assert (labels, kind.notes) == ([1.5, 2.5, 0.5], ())
+    assert {problem.message() for problem in problems} == {'label ("n/a") is missing'}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +95,8 @@ def test_what_is_asked_for_goes_before_what_is_seen() -> None:
         ([["a"], ["b"]], ["a", ""], "E203", "the label[1] is empty"),
         ([["a"], ["b"]], ["a", None], "E207", "label[1] is missing"),
         ([["a"], ["b"]], [["a"]], "E206", "label[0] must be text, got a list"),
+        ([["a"], ["b"]], [0.5, 0.5], "E206", "label must be a list of labels, got a decimal number"),
+        ([[1, 0], [0, 1]] * 5, [1, 0, 1], "E206", "label must be 2 times 0 or 1, one for each label, got another list"),
         ([["a"], ["b"]], [0, 1, 0], "E224", 'label names the label "0" twice'),
     ],
 )
@@ -128,6 +141,7 @@ def test_numbers_of_tags_become_names_and_odd_tags_stay_as_they_are() -> None:
         (["a"], ["I-"], "E223", '"I-" in tags is not a tag: its type is missing'),
         (["a"], [""], "E203", "the tags[0] is empty"),
         (["a"], [None], "E207", "tags[0] is missing"),
+        (["a", "b"], ["O", -100], "E206", "tags[1] must be the tag of a word, got -100, which stands for none"),
         (["a"], [["O"]], "E206", "tags[0] must be text, got a list"),
     ],
 )

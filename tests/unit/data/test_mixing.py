@@ -257,3 +257,27 @@ def test_the_fingerprint_notices_a_change_in_any_source(tmp_path: Path) -> None:
     assert before != data_fingerprint(DataConfig(train=names[::-1]))
     write(tmp_path / "b.jsonl", pairs(50, 60))
     assert before != data_fingerprint(DataConfig(train=names))
+
+
+@pytest.mark.parametrize(("row", "code"), [
+    ({"prompt": "q", "chosen": "a", "rejected": "b"}, "E233"), ({"prompt": "q", "completion": "a", "label": False}, "E234"),
+])  # fmt: skip
+def test_preferences_as_held_out_rows_are_refused(tmp_path: Path, row: dict[str, Any], code: str) -> None:
+    train = write(tmp_path / "a.jsonl", [{"prompt": f"q{n}", "completion": "a"} for n in range(4)])
+    with pytest.raises(DataError) as caught:
+        load_examples(DataConfig(train=train, holdout=write(tmp_path / "b.jsonl", [row])), 0)
+    assert [problem.code for problem in caught.value.problems] == [code]
+
+
+@pytest.mark.parametrize(("train_on", "codes"), [("answers", []), ("all", ["W249"])])
+def test_answers_that_are_marked_and_learned_all_the_same_are_told(
+    tmp_path: Path, tokenizer: TextTokenizer, train_on: str, codes: list[str]
+) -> None:
+    turns = [
+        [{"role": "user", "content": f"w{n}"}, {"role": "assistant", "content": "w1", "weight": 0},
+         {"role": "user", "content": "w2"}, {"role": "assistant", "content": "w3"}]
+        for n in range(4)
+    ]  # fmt: skip
+    path = write(tmp_path / "a.jsonl", [{"messages": row} for row in turns])
+    result = validated(DataConfig.model_validate({"train": path, "train_on": train_on}), tokenizer)
+    assert [problem.code for problem in result.warnings] == codes

@@ -96,6 +96,35 @@ def test_an_object_around_one_list_is_unwrapped(write: Write, text: str) -> None
     assert lines_and_values(read_rows(write("a.json", text))) == [(2, {"a": 1}), (3, {"a": 2})]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"status": "ok", "result": {"rows": [{"prompt": "a"}, {"prompt": "b"}], "count": 2}},
+        {
+            "features": [],
+            "rows": [{"row_idx": n, "row": {"prompt": p}, "truncated_cells": []} for n, p in enumerate("ab")],
+        },
+        {"took": 3, "hits": {"total": 2, "hits": [{"_id": p, "_source": {"prompt": p}} for p in "ab"]}},
+    ],
+)
+def test_what_servers_put_around_rows_is_taken_off(write: Write, document: dict[str, Any]) -> None:
+    stream = read_rows(write("a.json", json.dumps(document)))
+    assert [row.value for row in stream.rows] == [{"prompt": "a"}, {"prompt": "b"}]
+
+
+def test_conversations_under_names_of_their_own_are_rows(write: Write) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    stream = read_rows(write("a.json", json.dumps({f"id-{n}": turns for n in range(3)})))
+    assert [row.value for row in stream.rows] == [{"messages": turns}] * 3
+    pair = {"prompt": turns, "completion": turns, "history": turns}
+    assert [row.value for row in read_rows(write("b.json", json.dumps(pair))).rows] == [pair]
+
+
+def test_a_list_inside_a_single_row_is_not_taken_for_the_rows(write: Write) -> None:
+    row = {"prompt": "a", "completion": "b", "meta": {"sources": [{"url": "x"}, {"url": "y"}]}}
+    assert [row.value for row in read_rows(write("a.json", json.dumps(row))).rows] == [row]
+
+
 def test_a_single_conversation_is_a_row_and_not_a_wrapper(write: Write) -> None:
     row = {"messages": [{"role": "user", "content": "q"}]}
     assert lines_and_values(read_rows(write("a.json", json.dumps(row, indent=1)))) == [(1, row)]
@@ -171,6 +200,13 @@ def test_txt_gives_a_row_for_each_paragraph(write: Write) -> None:
     assert problems_of(stream) == [(8, 2, "E205", 3)]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "|", "\t"])
+def test_a_table_in_a_text_file_is_known_by_the_names_of_its_columns(write: Write, mark: str) -> None:
+    stream = read_rows(write("a.txt", f"Question{mark}Answer\nq{mark}a\nr{mark}b\n"))
+    assert lines_and_values(stream) == [(2, {"Question": "q", "Answer": "a"}), (3, {"Question": "r", "Answer": "b"})]
+    assert read_rows(write("b.txt", "Question, answer\nthat is all\nof it there is\n")).rows[0].value["text"]
+
+
 def test_long_lines_are_paragraphs_of_one_text_and_short_ones_texts_of_their_own(write: Write) -> None:
     book = "\n".join("The lamp is of brass. " * 20 + f"Chapter {number} ends." for number in range(4))
     assert [row.value for row in read_rows(write("book.txt", book)).rows] == [{"text": book}]
@@ -215,6 +251,15 @@ def test_what_is_not_there_or_not_data_is_told(tmp_path: Path, write: Write) -> 
     assert code_of(write("a.pkl", "x")) == "E202"
     assert code_of(write("a.jsonl", b"PK\x03\x04")) == "E202"
     assert read_rows(write("empty.json", "")) == RowStream([], [])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt", "a.md", "a.conll", "a.parquet"])
+def test_what_git_lfs_leaves_in_the_place_of_a_file_is_named(write: Write, name: str) -> None:
+    path = write(name, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    with pytest.raises(DataError) as caught:
+        read_rows(path)
+    assert [problem.code for problem in caught.value.problems] == ["E220"]
+    assert caught.value.problems[0].message().endswith("git lfs pull")
 
 
 def test_limit_counts_damaged_rows_too(write: Write) -> None:

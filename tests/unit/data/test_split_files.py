@@ -76,6 +76,14 @@ def test_the_run_its_fingerprint_and_its_quarantine_follow_one_choice(tmp_path: 
     )  # fmt: skip
 
 
+def test_tables_about_a_word_of_notes_are_rows(tmp_path: Path) -> None:
+    data = {"history_qa.jsonl": rows("a"), "sources.jsonl": rows("b")}
+    notes = {"manifest.jsonl": "{}", "Terms of use.txt": "x", "history.md": "x"}
+    folder = list_folder(Path(make_folder(tmp_path, {**data, **notes})))
+    assert [file.name for file in folder.files[""]] == ["history_qa.jsonl", "sources.jsonl"]
+    assert sorted(folder.others) == ["Terms of use.txt", "history.md", "manifest.jsonl"]
+
+
 def test_a_folder_as_second_data_gives_its_test_rows(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"train.jsonl": rows("a", "b"), "test.jsonl": rows("c")})
     loaded = load_examples(DataConfig(train=folder, holdout=folder), 0)

@@ -179,3 +179,11 @@ def test_encoded_rows_come_back_from_the_cache_or_not_at_all(backend: Tokenizer,
         path.write_bytes(harm)
         assert tokenized_cache.load(path) is None
     assert tokenized_cache.load(tmp_path / "missing") is None
+
+
+def test_a_template_that_cuts_an_answer_is_told(backend: Tokenizer) -> None:
+    tokenizer = with_template(backend, CHATML.replace("m.content", "m.content[:16]"), "<|im_end|>")
+    example = Example(1, "f", 1, (Message("user", "hi"), Message("assistant", "first and second and more")))
+    assert learned(tokenizer, example) == "first and second<|im_end|>"
+    (row,), _problems = encode([example], tokenizer, max_length=None)
+    assert row.notes == {"turn_lost"}

@@ -77,6 +77,13 @@ def test_bilou_says_the_same_as_bioes() -> None:
     assert entities(["U-A", "U-A", "B-A", "L-A"]) == [("A", 0, 0), ("A", 1, 1), ("A", 2, 3)]
 
 
+def test_bmes_says_the_same_as_bioes() -> None:
+    assert (
+        entities(["B-A", "M-A", "E-A", "S-B"]) == entities(["B-A", "I-A", "E-A", "S-B"]) == [("A", 0, 2), ("B", 3, 3)]
+    )
+    assert has_entities(["O", "B-A", "M-A", "E-A"])
+
+
 def test_entities_end_with_the_row_and_do_not_run_into_the_next() -> None:
     assert entities([]) == []
     scores = tag_scores([["O", "B-A"], ["I-A"]], [["O", "B-A"], ["I-A"]])

@@ -40,6 +40,9 @@ _FORMS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
 _TELLING: Mapping[str, Task] = {"pair": "seq_cls", "label": "seq_cls", "words": "token_cls", "tags": "token_cls"}
 _OTHER_NAMES = {"instruction": "prompt", "output": "completion"}
 
+_STEPS = frozenset(
+    {"completions", "responses", "steps"}
+)  # that a list of labels judges one by one (TRL's stepwise rows)
 _ALPACA = frozenset({"instruction", "指令"})
 
 _NAMES = {
@@ -188,6 +191,7 @@ def _are_labelled(union: Sequence[str], sample: Sequence[Row]) -> bool:
     if label is None or _column_for("text", others, "seq_cls") is None:
         return False
     is_generation = any(_column_for(role, others, "causal_lm") for role in ("messages", "completion"))
+    is_generation |= any(normal(column) in _STEPS for column in others)
     values = [value for row in sample if (value := row.get(label)) not in (None, "")]
     return not is_generation and column_guesses.are_classes(values)
 

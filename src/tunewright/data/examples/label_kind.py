@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tunewright.config.section import AUTO, Auto
 from tunewright.config.tasks import ProblemType
-from tunewright.data.examples.number_formats import PLAIN, NumberStyle, number_of, style_of
+from tunewright.data.examples.number_formats import PLAIN, NumberStyle, has_unit, number_of, style_of
 from tunewright.data.examples.row_cells import is_missing, unpacked
 from tunewright.errors import Problem
 
@@ -18,8 +18,9 @@ Kind = Literal["text", "number", "boolean", "list", "other"]
 _MARKS = (",", ";", "|", "/", "、", "，", "；")
 # What pandas writes and reads for no value. The first are never the name of a class; the others may be if many rows have them.
 _NO_VALUE = frozenset({"NaN", "nan", "-NaN", "-nan", "<NA>", "#N/A", "#NA", "#N/A N/A", "NaT", "1.#QNAN", "-1.#IND"})
-_MAYBE_NO_VALUE = frozenset({"NA", "N/A", "n/a", "NULL", "null", "None"})
+_MAYBE_NO_VALUE = frozenset({"NA", "N/A", "n/a", "NULL", "null", "None", "-"})
 RARE = 0.5  # of the rows that other labels have on average; fewer mean no value, more a class
+MOST_SWITCHES = 0.9  # of all lists; the others are damage
 MOST_NAMES = 100_000  # that are checked for typos and for several labels in a cell
 NAMES_SHOWN = 6
 
@@ -28,13 +29,15 @@ NAMES_SHOWN = 6
 class LabelKind:
     """What all labels are: a kind of problem, and for single labels what most of them are written as.
 
-    `mark` separates the labels of a cell, for several labels; `style` is the number format; `missing` are texts
-    that mean no label. `are_numerals` and `are_booleans` say what texts mean. `notes` is what people should know.
+    `mark` separates the labels of a cell, for several labels; `num_switches` is how many labels a list of 0 and 1 switches
+    on or off, 0 where lists hold names. `style` is the number format; `missing` are texts that mean no label.
+    `are_numerals` and `are_booleans` say what texts mean. `notes` is what people should know.
     """
 
     problem_type: ProblemType
     written_as: Kind = "text"
     mark: str = ""
+    num_switches: int = 0
     style: NumberStyle = "plain"
     missing: frozenset[str] = frozenset()
     are_numerals: bool = False
@@ -76,7 +79,11 @@ def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> L
     numbers = [number for value in present if (number := as_number(value, style)) is not None]
     problem_type = requested if requested != AUTO else "regression" if is_foreign else _problem_type(kinds, numbers)
     mark, several_note = _several(texts, written_as, problem_type, requested)
-    notes: list[Problem] = []
+    if problem_type == "regression":  # where numbers are expected, no text is a class
+        missing, class_note = missing | (_MAYBE_NO_VALUE & texts.keys()), []
+    lists = [value.split(mark) for value in present if isinstance(value, str)] if mark else present
+    num_switches = _num_switches(lists) if problem_type == "multi_label_classification" else 0
+    notes: list[Problem] = [Problem("W248", values={"count": num_switches})] if num_switches else []
     if problem_type == "regression" and is_foreign:
         value = next(text for text in names if not PLAIN.fullmatch(text) and number_of(text, style) is not None)
         notes.append(Problem("W234", values={"value": value, "number": f"{number_of(value, style):g}"}))
@@ -86,27 +93,42 @@ def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> L
         problem_type,
         written_as,
         mark,
+        num_switches,
         style if problem_type == "regression" else "plain",
         missing,
         are_numerals=2 * sum(as_number(text) is not None for text in names) > len(names),
         are_booleans=2 * sum(text.casefold() in ("true", "false") for text in names) > len(names),
-        notes=(*notes, *class_note, *several_note, *_similar_names(texts, problem_type)),
+        notes=(*notes, *class_note, *several_note, *_similar_classes(texts, problem_type)),
     )
 
 
 def _problem_type(kinds: Counter[Kind], numbers: Sequence[float]) -> ProblemType:
-    if 2 * kinds["list"] > kinds.total():
+    if kinds["list"] and 2 * kinds["list"] >= kinds.total():
         return "multi_label_classification"
     if 2 * len(numbers) > kinds.total() and not all(number.is_integer() for number in numbers):
         return "regression"
     return "single_label_classification"
 
 
+def switch_of(value: Any) -> bool | None:
+    """Whether a 0 or 1, false or true, also as text, switches a label on; None for anything else."""
+    text = str(value).strip().casefold() if isinstance(value, str | int | float) else ""
+    return True if text in ("1", "1.0", "true") else False if text in ("0", "0.0", "false") else None
+
+
+def _num_switches(values: Sequence[Any]) -> int:
+    """The length of lists that hold a 0 or 1 for each label, as `datasets` has them for several labels; 0 if they do not."""
+    lists = [value for value in values if isinstance(value, list)]
+    size = Counter(map(len, lists)).most_common(1)[0][0] if lists else 0
+    are_switches = sum(len(value) == size and None not in map(switch_of, value) for value in lists)
+    return size if size > 1 and are_switches >= MOST_SWITCHES * len(lists) else 0
+
+
 def _style(names: Sequence[str], requested: ProblemType | Auto) -> tuple[NumberStyle, bool]:
     """How texts write numbers, and whether it is not the plain format; several commas in one cell separate labels."""
     style = style_of(names) if requested in (AUTO, "regression") and names else None
     if style == "plain":
-        return style, 2 * sum(text.rstrip().endswith(("%", "％")) for text in names) > len(names)
+        return style, 2 * sum(map(has_unit, names)) > len(names)
     if style is None or (style == "comma" and any(text.count(",") > 1 for text in names)):
         return "plain", False
     return style, True
@@ -122,7 +144,7 @@ def _flipped(numbers: Sequence[float]) -> list[Problem]:
 
 def _missing(texts: Counter[str]) -> tuple[frozenset[str], list[Problem]]:
     """The texts that mean no label, and W236 for those that could but are more likely a class."""
-    doubtful = [text for text in _MAYBE_NO_VALUE if text in texts]
+    doubtful = [text for text in _MAYBE_NO_VALUE if text in texts and not (text == "-" and "+" in texts)]
     others = [count for text, count in texts.items() if text not in _NO_VALUE | _MAYBE_NO_VALUE]
     usual = sum(others) / len(others) if others else 0.0
     classes = [text for text in doubtful if texts[text] > RARE * usual]
@@ -154,15 +176,19 @@ def _combined(texts: Iterable[str], mark: str) -> list[str]:
     return [text for text, parts in parts_of.items() if len(parts) > 1 and any(with_part[part] > 1 for part in parts)]
 
 
-def _similar_names(texts: Iterable[str], problem_type: ProblemType) -> list[Problem]:
-    """W235 for labels that are the same but for case, width of characters, white space inside and what cannot be seen."""
+def _similar_classes(texts: Iterable[str], problem_type: ProblemType) -> list[Problem]:
+    return similar_names(texts) if problem_type == "single_label_classification" else []
+
+
+def similar_names(texts: Iterable[str]) -> list[Problem]:
+    """W235 for labels or tags that are the same but for case, width of characters, white space inside and what cannot be seen."""
     names: dict[str, list[str]] = {}
     for text in texts:
         folded = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
         key = " ".join(folded.casefold().split())
         names.setdefault(key, []).append(text)
     groups = [group for key, group in names.items() if len(group) > 1 and key not in ("true", "false")]
-    if problem_type != "single_label_classification" or not groups:
+    if not groups:
         return []
     name_list = "; ".join(" / ".join(sorted(group)) for group in groups[:NAMES_SHOWN])
     return [Problem("W235", values={"count": sum(map(len, groups)), "labels": name_list})]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tunewright.data.examples.formats import Example, Target
-from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label
+from tunewright.data.examples.label_kind import Kind, LabelKind, as_number, kind_of_label, similar_names, switch_of
 from tunewright.data.examples.row_cells import RowReport, is_missing, unpacked
 from tunewright.data.files.json_scanner import kind_of
-from tunewright.i18n import N_
+from tunewright.errors import Problem
+from tunewright.i18n import N_, Phrase
 
 _WANTED: Mapping[Kind, str] = {
     "text": N_("text"),
@@ -27,9 +28,11 @@ LONGEST_NAME = 300  # of a label or tag; it appears in the model's config, in ta
 EXACT = 2**53  # from here on not every whole number is a float
 _WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0*")
-_TAG_WITHOUT_TYPE = re.compile(r"[BILUES]-")
+_TAG_WITHOUT_TYPE = re.compile(r"[BIMLUES]-")
+_ENTITY = re.compile(r"[BIMLUES]-.+")
 _BRACKETS = re.compile(r"\s*(?:\[.*\]|\{.*\})\s*", re.DOTALL)
 _BRACKETS_THAT_ARE_NONE = N_("brackets that are not JSON")
+_MASKED_TAG = "-100"  # what transformers leaves out of the loss, in data that were tokenized already
 
 
 def read_target(report: RowReport, kind: LabelKind) -> Target | None:
@@ -86,6 +89,18 @@ def _read_names(value: Any, name: str, report: RowReport, kind: LabelKind) -> tu
     if not isinstance(value, list):
         report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(value))
         return None
+    if kind.num_switches:
+        if len(value) != kind.num_switches or None in map(switch_of, value):
+            wanted = Phrase(N_("{count} times 0 or 1, one for each label"), count=kind.num_switches)
+            report.add("E206", field=name, wanted=wanted, got=N_("another list"))
+            return None
+        value = [place for place, item in enumerate(value) if switch_of(item)]
+    share = next(
+        (item for item in value if isinstance(item, float) and not item.is_integer() and not is_missing(item)), None
+    )
+    if share is not None:
+        report.add("E206", field=name, wanted=_WANTED["list"], got=kind_of(share))
+        return None
     names = [_read_name(item, f"{name}[{index}]", report) for index, item in enumerate(value)]
     twice = [label for label, count in Counter(names).items() if label and count > 1]
     if twice:
@@ -127,11 +142,18 @@ def read_words(report: RowReport) -> tuple[str, ...]:
 def read_tags(report: RowReport) -> tuple[str, ...]:
     """The row's tags, from a list or from text split at blanks; problems as for words, and E223 for I- without a type."""
     name = report.columns["tags"]
-    tags = _each(_listed("tags", report), name, report, lambda tag, place: _read_name(tag, place, report))
+    tags = _each(_listed("tags", report), name, report, lambda tag, place: _read_tag(tag, place, report))
     broken = next((tag for tag in tags if _TAG_WITHOUT_TYPE.fullmatch(tag)), None)
     if broken:
         report.add("E223", tag=broken, field=name)
     return tags
+
+
+def _read_tag(tag: Any, place: str, report: RowReport) -> str | None:
+    if str(tag).strip() == _MASKED_TAG:
+        report.add("E206", field=place, wanted=N_("the tag of a word"), got=N_("-100, which stands for none"))
+        return None
+    return _read_name(tag, place, report)
 
 
 def _listed(role: str, report: RowReport) -> list[Any]:
@@ -177,6 +199,15 @@ def label_names(names: Iterable[str]) -> tuple[str, ...]:
     distinct = set(names)
     are_numbers = all(_WHOLE.fullmatch(name) for name in distinct)
     return tuple(sorted(distinct, key=lambda name: (int(name), name) if are_numbers else (0, name)))
+
+
+def notes_of_tags(names: Sequence[str]) -> list[Problem]:
+    """W235 for tags that are nearly the same, W250 where some are numbers and others begin and continue entities."""
+    numbers = [name for name in names if _WHOLE.fullmatch(name)]
+    entities = [name for name in names if _ENTITY.fullmatch(name)]
+    if not numbers or not entities:
+        return similar_names(names)
+    return [*similar_names(names), Problem("W250", values={"tags": ", ".join([*numbers[:3], *entities[:3]])})]
 
 
 def count_labels(names: Sequence[str], counted: Mapping[str, int], without: Iterable[Example]) -> dict[str, int]:

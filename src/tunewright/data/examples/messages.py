@@ -17,7 +17,7 @@ from tunewright.data.examples.conversation_forms import (
     turns_of,
 )
 from tunewright.data.examples.formats import Message
-from tunewright.data.examples.row_cells import RowReport, is_structured
+from tunewright.data.examples.row_cells import RowReport, is_missing, is_structured
 from tunewright.data.examples.tool_calls import read_calls, read_tools
 from tunewright.data.files.column_names import normal
 from tunewright.data.files.json_scanner import kind_of
@@ -33,8 +33,10 @@ _SWITCH = N_("true or false, 1 or 0")
 _CALL_KEYS = ("tool_calls", CALLS, "tool_call", "function_calls", "toolCalls")
 # What OpenAI writes instead of a content where the model declines.
 _REFUSAL = "refusal"
-# Keys of thinking beside the answer, as transformers' `render_jinja_template` knows them.
-_REASONING = ("reasoning_content", "thinking", "reasoning")
+# Keys of thinking beside the answer, as transformers' `render_jinja_template` and other programs know them; those of OpenRouter
+# and LiteLLM hold lists of parts.
+_PARTS_OF_REASONING = ("reasoning_details", "thinking_blocks")
+_REASONING = ("reasoning_content", "thinking", "reasoning", "thought", "thinking_content", *_PARTS_OF_REASONING)
 # Keys that say whether a turn of the assistant is in the loss: OpenAI, Axolotl, ms-swift and others. Of `mask` true means no.
 _IN_LOSS = (
     "weight",
@@ -45,7 +47,9 @@ _IN_LOSS = (
     "training",
     "loss_mask",
     "loss_weight",
+    "loss_scale",
     "should_train",
+    "do_train",
     "is_trainable",
 )
 MOST_TURNS = 1000  # a template renders a conversation again for each of its turns
@@ -98,9 +102,9 @@ def _turn(turn: Any, place: str, report: RowReport) -> Message | None:
 
 
 def _in_usual_case(turn: Row) -> dict[str, object]:
-    """The turn with the keys that are known written as they are known: `Role`, `Content`, `From`, `Value`."""
+    """The turn with the keys that are known written as they are known (`Role`, `Content`, `From`, `Value`), and no NaN."""
     names = {key: _KEYS.get(str(key).casefold(), key) for key in turn}
-    return {key if name in turn else name: turn[key] for key, name in names.items()}
+    return {key if name in turn else name: None if is_missing(turn[key]) else turn[key] for key, name in names.items()}
 
 
 def _key_of(turn: Row, keys: Sequence[str]) -> str:
@@ -156,10 +160,17 @@ def _parts(content: Any) -> tuple[Any, str | None]:
     if not isinstance(content, list):
         return content, None
     thoughts = [part for part in content if isinstance(part, dict) and _is_thought(part)]
-    texts = [part.get("thinking", part.get("text")) for part in thoughts]
+    texts = [_joined(part.get("thinking", part.get("text"))) for part in thoughts]
     if not texts or not all(isinstance(text, str) for text in texts):
         return content, None
     return [part for part in content if part not in thoughts], "\n".join(map(str, texts))
+
+
+def _joined(thought: Any) -> Any:
+    """The text of a thought, which Mistral, OpenRouter and LiteLLM write as a list of parts."""
+    parts = thought if isinstance(thought, list) else []
+    texts = [part.get("thinking", part.get("text")) for part in parts if isinstance(part, dict)]
+    return "".join(map(str, texts)) if texts and all(isinstance(text, str) for text in texts) else thought
 
 
 def _is_thought(part: Row) -> bool:
@@ -192,10 +203,13 @@ def _is_refusal(part: Any) -> bool:
 
 
 def _reasoning(turn: Row, thoughts: str | None, place: str, report: RowReport) -> str | None:
-    key = next((key for key in _REASONING if turn.get(key) is not None), None)
-    if key is None:
+    written = {key: _joined(turn[key]) for key in _REASONING if turn.get(key) is not None}
+    encrypted = [key for key in _PARTS_OF_REASONING if isinstance(written.get(key), list)]
+    report.unused_keys.extend(encrypted)
+    readable = [key for key in written if key not in encrypted]
+    if not readable:
         return thoughts
-    return report.text(turn[key], f"{place}.{key}", may_be_empty=True)
+    return report.text(written[readable[0]], f"{place}.{readable[0]}", may_be_empty=True)
 
 
 def _is_in_loss(turn: Row, place: str, report: RowReport) -> bool:

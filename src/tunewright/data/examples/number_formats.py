@@ -1,4 +1,4 @@
-"""Numbers as tables and countries write them: 1.5, 1,5, 1.234,5, 1,234.5, 1 234,5, 50%."""
+"""Numbers as tables and countries write them: 1.5, 1,5, 1.234,5, 1,234.5, 1 234,5, 50%, $5."""
 
 import math
 import re
@@ -9,7 +9,9 @@ from typing import Literal
 NumberStyle = Literal["plain", "comma", "grouped"]
 
 PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_PERCENT_SIGNS = ("%", "％")
+_CURRENCIES = ("$", "€", "£", "¥", "￥", "₹", "₽", "₩")
+_UNITS = ("%", "％", "元", *_CURRENCIES)
+_SIGNS = ("+", "-")
 _COMMA = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[. ’'_][0-9]{3})+|[0-9]+)(?:,[0-9]+)?")
 _GROUPED = re.compile(r"[+-]?(?:[0-9]{1,3}(?:[, ’'_][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?")
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": "-"})
@@ -44,9 +46,20 @@ def number_of(text: str, style: NumberStyle) -> float | None:
     return _float(bare.translate(str.maketrans("", "", marks)).replace(",", "."))
 
 
-def _bare(text: str) -> str:
+def has_unit(text: str) -> bool:
+    """Whether a text has the sign of a currency in front of it, or that or a percent sign behind it."""
     bare = text.strip().translate(_SPACES)
-    return bare[:-1].rstrip() if bare.endswith(_PERCENT_SIGNS) else bare
+    return bare.removeprefix("-").removeprefix("+").startswith(_CURRENCIES) or bare.endswith(_UNITS)
+
+
+def _bare(text: str) -> str:
+    """The number alone, without one unit in front of it or behind it."""
+    bare = text.strip().translate(_SPACES)
+    sign = bare[:1] if bare.startswith(_SIGNS) else ""
+    digits = bare.removeprefix(sign)
+    if digits.startswith(_CURRENCIES):
+        return sign + digits[1:].lstrip()
+    return bare[:-1].rstrip() if bare.endswith(_UNITS) else bare
 
 
 def _float(text: str) -> float:

@@ -13,6 +13,7 @@ from tunewright.data.examples.rewrite_commands import rewriting
 from tunewright.data.examples.row_cells import unpacked
 from tunewright.data.files.readers import RawRow
 from tunewright.errors import DataError, Problem, Where
+from tunewright.i18n import N_, Phrase
 
 # The worse answer, and the better one where it has a column of its own (else it is the answer of the conversation).
 _WRITTEN = ("completion", "response", "answer", "output", "messages", "conversations")
@@ -26,8 +27,23 @@ _PAIRS: Mapping[str, tuple[str, ...]] = {
     "loser": ("winner",),
     "response_k": ("response_j",),
 }
-_LABELS = ("label", "kto_tag", "desirable", "is_desirable", "is_good", "good", "is_chosen", "accepted", "thumbs_up", "thumbs",
-           "feedback", "user_feedback", "preference", "is_correct", "correct", "标签", "反馈")  # fmt: skip
+_LABELS = ("label", "kto_tag", "desirable", "is_desirable", "is_good", "good", "is_chosen", "chosen", "accepted", "is_accepted",
+           "approved", "is_approved", "preferred", "is_preferred", "selected", "thumbs_up", "thumbs", "feedback", "user_feedback",
+           "preference", "is_correct", "correct", "helpful", "is_helpful", "verdict", "judgement", "judgment", "vote", "quality",
+           "标签", "反馈", "是否正确", "质量")  # fmt: skip
+# Names of scores too: they mark answers where they hold nothing but good and bad, and both.
+_SCORES = ("rating", "score", "reward", "评分")
+# Columns that are true for bad answers.
+_MARKS_OF_BAD = (
+    "rejected",
+    "is_rejected",
+    "bad",
+    "is_bad",
+    "undesirable",
+    "is_undesirable",
+    "incorrect",
+    "is_incorrect",
+)
 _GOOD = frozenset(("true", "1", "1.0", "good", "desirable", "chosen", "accepted", "positive", "up", "thumbs_up", "like",
                    "correct", "yes", "好", "是"))  # fmt: skip
 _BAD = frozenset(("false", "0", "0.0", "bad", "undesirable", "rejected", "-1", "-1.0", "negative", "down", "thumbs_down",
@@ -55,7 +71,8 @@ def refuse_preferences(rows: Sequence[RawRow], mapping: Mapping[str, str]) -> No
         raise DataError([Problem("E233", where, {"columns": f"{better}, {worse}", "fix": fix})])
     refuse_rankings(rows, names, mapping, _prompt(names, ""))
     if label := _label(sample, names, mapping):
-        bad = sum(_verdict(row.get(label)) is False for row in sample)
+        is_bad_if = _names_bad(label)
+        bad = sum(_verdict(row.get(label)) is is_bad_if for row in sample)
         values = {"column": label, "bad": bad, "rows": len(sample), "fix": _filter(rows[0].file, label)}
         raise DataError([Problem("E234", where, values)])
 
@@ -110,14 +127,20 @@ def _label(sample: Sequence[Mapping[str, object]], names: Mapping[str, str], map
     """The column that calls some answers bad, in rows that have an answer beside it."""
     if not _ANSWERS & names.keys():
         return None
-    for name in _LABELS:
+    for name in (*_LABELS, *_MARKS_OF_BAD, *_SCORES):
         column = names.get(name)
         if column is None or column in mapping.values():
             continue
-        verdicts = [_verdict(row[column]) for row in sample if row.get(column) is not None]
-        if verdicts and None not in verdicts and False in verdicts:
+        verdicts = {_verdict(row[column]) for row in sample if row.get(column) is not None}
+        is_sure = len(verdicts) > 1 or name not in _SCORES
+        if None not in verdicts and _names_bad(name) in verdicts and is_sure:
             return column
     return None
+
+
+def _names_bad(column: str) -> bool:
+    """Which verdict of a column means a bad answer."""
+    return column.strip().casefold() in _MARKS_OF_BAD
 
 
 def _verdict(value: Any) -> bool | None:
@@ -128,10 +151,16 @@ def _verdict(value: Any) -> bool | None:
     return None
 
 
-def _filter(file: str, column: str) -> str:
+def _filter(file: str, column: str) -> Phrase:
     """How the good rows are kept."""
-    is_good = f"str(r[{json.dumps(column, ensure_ascii=False)}]).strip().lower() in {json.dumps(sorted(_GOOD), ensure_ascii=False)}"
+    good = _BAD if _names_bad(column) else _GOOD
+    is_good = f"str(r[{json.dumps(column, ensure_ascii=False)}]).strip().lower() in {json.dumps(sorted(good), ensure_ascii=False)}"
     command = rewriting(file, "r", "good.jsonl", only=is_good)
     if command is None:
-        return f"keep the rows whose {column} is true, in a file of their own, without that column"
-    return f"keep the good rows alone: {command}"
+        value = "false" if _names_bad(column) else "true"
+        return Phrase(
+            N_("keep the rows whose {column} is {value}, in a file of their own, without that column"),
+            column=column,
+            value=value,
+        )
+    return Phrase(N_("keep the good rows alone: {command}"), command=command)

@@ -31,6 +31,8 @@ def _of_row(row: Row, columns: Mapping[str, str]) -> Iterator[str]:
             yield "W245"
     elif is_structured(answer):
         yield "W238"
+    elif isinstance(answer, float) and answer.is_integer():
+        yield "W251"
     if any(
         cell(row, columns[role]) in _NAN
         for role in ("prompt", "completion")

@@ -18,6 +18,8 @@ from tunewright.errors import Problem, Where
 from tunewright.i18n import N_
 
 _TEXT = N_("text")
+# Blanks and characters without width: a text of these alone is empty.
+_EMPTY = re.compile("[\\s\u200b\u200c\u200d\u2060\ufeff\u00ad]*")
 # What pandas, R and databases write where there is no value, and what Alpaca's own file has.
 WRITTEN_MISSING = frozenset(("nan", "NaN", "NAN", "<NA>", "NaT", "None", "null", "NULL", "<noinput>"))
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
@@ -145,6 +147,6 @@ class RowReport:
             return ""
         if control := CONTROL.search(text):
             self.add("E244", number=f"{ord(control[0]):04X}", field=name)
-        elif not may_be_empty and not text.strip():
+        elif not may_be_empty and _EMPTY.fullmatch(text):
             self.add("E203", field=name)
         return text

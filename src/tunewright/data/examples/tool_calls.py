@@ -15,6 +15,9 @@ from tunewright.i18n import N_
 
 _TOOLS = N_("a list of tools, each with a name")
 _CALLS = N_("a list of calls, each with the name of a function and arguments that are JSON")
+# What different programs call the arguments: OpenAI, Llama, Anthropic, and LangChain and Gemini.
+_ARGUMENTS = ("arguments", "parameters", "input", "args")
+_BESIDE = frozenset(("name", "id", "type", "index", "description", "call_id", "tool_call_id", "function"))
 
 
 def read_tools(value: Any, name: str, report: RowReport) -> tuple[Mapping[str, object], ...]:
@@ -84,7 +87,10 @@ def _call(call: Any) -> dict[str, object] | None:
     if wrapped is None:
         return None
     function = wrapped["function"]
-    arguments = _from_text(function.get("arguments", function.get("parameters")))
+    key = next((key for key in _ARGUMENTS if function.get(key) is not None), None)
+    if key is None and function.keys() - _BESIDE - set(_ARGUMENTS):
+        return None  # arguments under a name that is not known would be lost
+    arguments = _from_text(function[key]) if key else None
     if isinstance(arguments, str) and arguments.lstrip()[:1] in ("{", "["):
         return None  # JSON that is broken: the model would learn to write such
     arguments = {} if arguments is None or arguments == "" else arguments

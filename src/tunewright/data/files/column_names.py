@@ -17,7 +17,7 @@ _SPELLINGS: Mapping[str, str] = {
     "input": "input context passage 输入 上下文",
     "history": "history 历史",
     "tools": "tools functions available_tools 工具",
-    "reasoning": "reasoning_content reasoning thinking thought complex_cot cot chain_of_thought 思考 推理 思维链",
+    "reasoning": "reasoning_content reasoning thinking thought rationale complex_cot cot chain_of_thought 思考 推理 思维链",
     "text": "text content sentence document 文本 内容",
 }
 SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
@@ -29,7 +29,8 @@ SPELLINGS_OF: Mapping[Task, Mapping[str, str]] = {
         "completion": _SPELLINGS["completion"] + " tgt translation abstract title headline 译文 摘要 标题 目标",
     },
     "seq_cls": {
-        "text": "text sentence content review comment message utterance tweet document article question query input inputs title"
+        "text": "text sentence content review comment message utterance tweet document article body"
+        " description question query input inputs title"
         " prompt text_a text1 sentence1 premise 文本 内容 句子 评论 正文 文章 问题 输入 标题",
         "label": "label_text label_name label labels gold_label class category intent sentiment emotion topic rating stars"
         " score similarity similarity_score is_duplicate target y tags genre genres topics"
@@ -88,6 +89,11 @@ def normal(column: str) -> str:
 _ROLE_NAMES = frozenset(
     name for roles in SPELLINGS_OF.values() for names in roles.values() for name in names.split() if len(name) > 1
 )
+
+
+def is_role_name(name: str) -> bool:
+    """Whether a name is that of a column, such as prompt, text or label."""
+    return normal(name) in _ROLE_NAMES - VAGUE
 
 
 def are_names(cells: Sequence[Any]) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunewright.data.files.column_names import is_role_name
+
 _SPLIT_KEYS = frozenset({"columns", "index", "data", "index_names", "column_names"})
 _TURN_KEYS = (
     {"role", "content"},
@@ -35,10 +37,18 @@ def table_rows(value: Mapping[str, object]) -> list[dict[str, object]] | None:
     if value.keys() <= _SPLIT_KEYS and {"columns", "data"} <= value.keys():
         return _split(value["columns"], value["data"])
     lists = {name: member for name, member in value.items() if isinstance(member, list)}
+    if len(lists) == len(value) >= MIN_NAMED_ROWS and all(map(_is_conversation, lists.items())):
+        return [{"messages": turns} for turns in lists.values()]
     if lists and all(name in lists or name in _ABOUT for name in value):
         return _lists(lists)
     objects = {name: member for name, member in value.items() if isinstance(member, dict) and member}
     return _objects(objects) if len(objects) == len(value) else None
+
+
+def _is_conversation(named: tuple[str, Sequence[Any]]) -> bool:
+    """Whether a list of turns stands under a name of its own, and not under that of a column."""
+    name, turns = named
+    return bool(turns) and all(map(is_turn, turns)) and not is_role_name(name)
 
 
 def _split(columns: Any, data: Any) -> list[dict[str, object]] | None:

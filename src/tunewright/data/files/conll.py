@@ -1,7 +1,8 @@
 """CoNLL files to rows: a word and its tag a line, a blank line after each sentence.
 
-The first column is the word and the last its tag, separated by tabs, blanks or commas; a CoNLL-U file names its columns itself:
-form and universal part of speech. Tags are read unchanged. A damaged line costs its sentence and no other.
+The first column is the word and the last its tag, separated by tabs, blanks or commas; of two columns the tag may be the first
+(the MIT corpora). A CoNLL-U file names its columns itself: form and universal part of speech. Tags are read unchanged. A damaged
+line costs its sentence and no other.
 """
 
 import csv
@@ -13,7 +14,7 @@ from tunewright.data.files.json_scanner import DamagedRow, ParsedRow, ScanItem, 
 from tunewright.data.files.text_file import TextLine
 
 _BLANKS = re.compile(r"[ \t]+")
-_TAG = re.compile(r"O|[BILUES]-.+")
+_TAG = re.compile(r"O|[BIMLUES]-.+")
 _COMMENT = re.compile(r"#(?: |begin |end )[^\t]*")
 _UNIVERSAL_COLUMNS = 10
 _WHOLE_WORD = re.compile(r"[0-9]+")  # the ids of contracted words have a hyphen, those of left-out words a dot
@@ -29,7 +30,18 @@ def separator_of(lines: Sequence[str]) -> str:
     words = [line for line in parts if line and not line.startswith(("#", "-DOCSTART-"))]
     if len(words) < 2 or len(words) == len(parts):
         return ""
-    return next((mark for mark in ("\t", " ", ",") if _are_tagged([_cells(line, mark) for line in words])), "")
+    marks = ("\t", " ", ",")
+    return next((mark for mark in marks if _are_tagged([_cells(line, mark) for line in words])), "") or next(
+        (mark for mark in marks if tags_come_first(lines, mark)), ""
+    )
+
+
+def tags_come_first(lines: Sequence[str], separator: str = "") -> bool:
+    """Whether nearly all lines are a tag and its word, in this order."""
+    columns = [_cells(line.strip(), separator) for line in lines if line.strip() and not line.startswith("-DOCSTART-")]
+    tags = [cells[0] for cells in columns if len(cells) == 2 and _TAG.fullmatch(cells[0])]
+    is_first = len(tags) >= _MOST * len(columns) and any(tag != "O" for tag in tags)
+    return is_first and not _are_tagged(columns)
 
 
 def is_universal(lines: Sequence[str]) -> bool:
@@ -55,10 +67,12 @@ def _cells(text: str, separator: str) -> list[str]:
 def _is_header(text: str, separator: str) -> bool:
     """Whether a first line of two columns names them, where the other lines are known to hold words and tags."""
     cells = _cells(text, separator)
-    return len(cells) == 2 and cells[0].isidentifier() and cells[1].isidentifier() and not _TAG.fullmatch(cells[1])
+    return len(cells) == 2 and all(map(str.isidentifier, cells)) and not any(map(_TAG.fullmatch, cells))
 
 
-def scan_conll(lines: Iterable[TextLine], separator: str = "", *, is_universal: bool = False) -> Iterator[ScanItem]:
+def scan_conll(
+    lines: Iterable[TextLine], separator: str = "", *, is_universal: bool = False, tag_first: bool = False
+) -> Iterator[ScanItem]:
     """A row of `tokens` and `tags` for each sentence; its line is that of its first word.
 
     A `separator` says that this was found in a file of another name, whose first line may be a header.
@@ -70,7 +84,7 @@ def scan_conll(lines: Iterable[TextLine], separator: str = "", *, is_universal: 
         line = text.rstrip()
         if not line or line.startswith("-DOCSTART-"):
             if sentence:
-                row = _sentence(sentence, separator, is_universal=is_universal)
+                row = _sentence(sentence, separator, is_universal=is_universal, tag_first=tag_first)
                 yield with_text(row, "\n".join(text for _number, text, _size in sentence))
             sentence = []
         elif sentence or not _is_comment(line, is_universal=is_universal):
@@ -84,7 +98,7 @@ def _is_comment(line: str, *, is_universal: bool) -> bool:
     return bool(_COMMENT.fullmatch(line)) and not _TAG.fullmatch(_BLANKS.split(line)[-1])
 
 
-def _sentence(lines: Sequence[TextLine], separator: str, *, is_universal: bool) -> ScanItem:
+def _sentence(lines: Sequence[TextLine], separator: str, *, is_universal: bool, tag_first: bool) -> ScanItem:
     start = lines[0][0]
     if damage := size_damage(sum(size for _number, _text, size in lines), start):
         return damage
@@ -98,7 +112,9 @@ def _sentence(lines: Sequence[TextLine], separator: str, *, is_universal: bool) 
             return DamagedRow("E228", number, 0, {"got": len(cells), "wanted": num_columns})
         if is_universal and not _WHOLE_WORD.fullmatch(cells[0]):
             continue
-        word, tag = (cells[1], cells[3]) if is_universal else (cells[0], cells[-1])
+        word, tag = (
+            (cells[1], cells[3]) if is_universal else (cells[-1], cells[0]) if tag_first else (cells[0], cells[-1])
+        )
         if not word.strip():
             return DamagedRow("E203", number, 0, {"field": "tokens"})
         if is_universal and tag == "_":

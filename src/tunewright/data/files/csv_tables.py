@@ -94,6 +94,16 @@ def has_even_tabs(lines: list[str]) -> bool:
     return len(widths) > 1 and widths[0] > 0 and all(width == widths[0] for width in widths)
 
 
+def has_named_columns(lines: list[str]) -> bool:
+    """Whether the first line of a text names the columns of a table, and the lines below it have as many cells."""
+    first = [line for line in lines[:LINES_LOOKED_AT] if line.strip()]
+    if len(first) < 2:
+        return False
+    separator = _separator_of(first, "")
+    names = next(csv.reader(first[:1], delimiter=separator), [])
+    return are_names([name.strip() for name in names]) and _evenness(first, separator) > 0.5
+
+
 def _below_title(lines: list[TextLine], preferred: str) -> list[TextLine]:
     """The lines without a title or a comment alone above the names of columns."""
     if len(lines) < 3:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tunewright.data.files.column_names import is_role_name
 from tunewright.data.files.columnar_json import is_turn, table_rows
 from tunewright.data.files.json_scanner import (
     LENIENT,
@@ -156,7 +157,14 @@ def _members_of_rows(text: str, start: int) -> list[_Member] | None:
         return None
     members = _members(text, start)
     holders = [member for member in members if isinstance(member.value, dict) and _holds_splits(member.value)]
+    if not holders and not any(member.is_rows or is_role_name(member.key) for member in members):
+        holders = [member for member in members if _holds_one_list(text, member)]
     return _members(text, holders[0].start) if len(holders) == 1 else members
+
+
+def _holds_one_list(text: str, member: _Member) -> bool:
+    """Whether an object holds one list of rows, as in what a server answers: `{"status": "ok", "result": {"rows": [...]}}`."""
+    return isinstance(member.value, dict) and sum(inner.is_rows for inner in _members(text, member.start)) == 1
 
 
 def _holds_splits(value: Row) -> bool:

@@ -1,9 +1,12 @@
-"""Rows nested in the objects of known files: the questions of SQuAD, the choices of Label Studio."""
+"""Rows nested in the objects of known files: the questions of SQuAD, the choices of Label Studio, what servers put around rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from tunewright.data.files.json_scanner import ParsedRow, ScanItem
+
+# A key beside the row, and the key of the row: the Hub's viewer, and Elasticsearch.
+_AROUND_ROWS = (("row_idx", "row"), ("_id", "_source"))
 
 
 def unnested(item: ScanItem) -> Iterator[ScanItem]:
@@ -16,6 +19,9 @@ def unnested(item: ScanItem) -> Iterator[ScanItem]:
 
 
 def _rows_in(value: Mapping[str, object]) -> list[dict[str, object]] | None:
+    for around, inner in _AROUND_ROWS:
+        if around in value and isinstance(row := value.get(inner), dict):
+            return [row]
     paragraphs, data, annotations = value.get("paragraphs"), value.get("data"), value.get("annotations")
     if _are_objects(paragraphs):
         return _questions(paragraphs)

@@ -42,8 +42,16 @@ def are_labelled(lines: Sequence[str]) -> bool:
     return bool(trimmed) and all(line.startswith(_LABEL) for line in trimmed)
 
 
-def scan_labelled(lines: Iterable[TextLine]) -> Iterator[ScanItem]:
-    """A row of `text` and `label` for each line of fastText's form, `__label__NAME text`; several labels are a list."""
+def have_several_labels(lines: Sequence[str]) -> bool:
+    """Whether some of these lines have more than one label."""
+    return any(line.split()[1:2] and line.split()[1].startswith(_LABEL) for line in lines)
+
+
+def scan_labelled(lines: Iterable[TextLine], *, are_lists: bool) -> Iterator[ScanItem]:
+    """A row of `text` and `label` for each line of fastText's form, `__label__NAME text`.
+
+    Labels are lists where some lines are known to have several (`are_lists`); else only in such lines.
+    """
     for row in scan_lines(lines):
         if isinstance(row, DamagedRow):
             yield row
@@ -51,7 +59,7 @@ def scan_labelled(lines: Iterable[TextLine]) -> Iterator[ScanItem]:
         words = row.value["text"].split()
         labels = [word.removeprefix(_LABEL) for word in takewhile(lambda word: word.startswith(_LABEL), words)]
         text = " ".join(words[len(labels) :])
-        yield ParsedRow(row.line, {"text": text, "label": labels[0] if len(labels) == 1 else labels})
+        yield ParsedRow(row.line, {"text": text, "label": labels if are_lists or len(labels) > 1 else labels[0]})
 
 
 def scan_lines(lines: Iterable[TextLine]) -> Iterator[ScanItem]:

@@ -18,9 +18,9 @@ from typing import Any, Literal, TypeGuard
 
 from tunewright.data.files import hub_datasets, plain_text
 from tunewright.data.files.column_names import are_names
-from tunewright.data.files.conll import is_universal, scan_conll, separator_of
+from tunewright.data.files.conll import is_universal, scan_conll, separator_of, tags_come_first
 from tunewright.data.files.control_characters import cleaned
-from tunewright.data.files.csv_tables import NUMBERED, has_even_tabs, scan_table
+from tunewright.data.files.csv_tables import NUMBERED, has_even_tabs, has_named_columns, scan_table
 from tunewright.data.files.json_documents import begins_a_document, holds_objects, scan_document
 from tunewright.data.files.json_scanner import (
     DamagedRow,
@@ -37,12 +37,14 @@ from tunewright.data.files.split_files import CONLL, EXTENSIONS, TRAIN, data_fil
 from tunewright.data.files.text_encodings import UTF8
 from tunewright.data.files.text_file import TextFile, TextLine, open_text
 from tunewright.errors import DataError, Problem, Where, error, errors_of
+from tunewright.i18n import N_
 
 Layout = Literal["document", "objects", "words", "table", "labels", "lines", "paragraphs", "whole"]
 SampleBy = Literal["auto", "line", "paragraph", "document"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_PREFIX = "hf://datasets/"
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
     Raises: DataError E202, E205, E217, E220, E237, E239, E241, E243 if the whole file cannot be read.
     """
     kind = file.suffix.lower()
+    _refuse_pointer(file)
     if kind in TABLES:
         yield from _from_values(hub_datasets.table_rows(file))
         return
@@ -209,6 +212,18 @@ def _scan_file(file: Path, reading: Reading) -> Iterator[ScanItem]:
             yield from _scan_text(text, kind, str(file), reading)
     except OSError as fault:
         raise _unreadable(file, fault) from fault
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Raises: DataError E220 for what a clone without Git LFS has in the place of a file."""
+    try:
+        with file.open("rb") as opened:
+            is_pointer = opened.read(len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError as fault:
+        raise _unreadable(file, fault) from fault
+    if is_pointer:
+        reason = N_("it is a pointer of Git LFS and not the file; fetch it with: git lfs pull")
+        raise error("E220", Where(str(file)), path=str(file), reason=reason)
 
 
 def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterator[ScanItem]:
@@ -221,11 +236,15 @@ def _scan_text(text: TextFile, kind: str, file: str, reading: Reading) -> Iterat
         case "words":
             lines = text.head_lines()
             separator = "" if kind in CONLL else separator_of(lines)
-            yield from scan_conll(text.lines(), separator, is_universal=kind == ".conllu" or is_universal(lines))
+            has_ten_columns = kind == ".conllu" or is_universal(lines)
+            tag_first = tags_come_first(lines, separator)
+            yield from scan_conll(text.lines(), separator, is_universal=has_ten_columns, tag_first=tag_first)
         case "table":
             yield from scan_table(text.lines(), file, "" if kind == ".csv" else "\t", reading.columns)
         case "labels":
-            yield from plain_text.scan_labelled(text.lines())
+            yield from plain_text.scan_labelled(
+                text.lines(), are_lists=plain_text.have_several_labels(text.head_lines())
+            )
         case "lines":
             yield from plain_text.scan_lines(text.lines())
         case "paragraphs":
@@ -254,7 +273,7 @@ def layout_of(text: TextFile, kind: str, sample_by: SampleBy = "auto") -> Layout
         return "objects"
     if plain_text.are_labelled(lines):
         return "labels"
-    if has_even_tabs(lines):
+    if has_even_tabs(lines) or has_named_columns(lines):
         return "table"
     return "lines" if plain_text.rows_are_lines(lines) else "paragraphs"
 

@@ -34,10 +34,12 @@ _CHINESE = {"训练": TRAIN, "验证": VALIDATION, "开发集": VALIDATION, "测
 _PARTING = re.compile(r"[^a-zA-Z]+|(?<=[a-z])(?=[A-Z])")
 # What `Dataset.save_to_disk` and Hub snapshots put beside the rows; it is part of the data and no word is lost about it.
 _OF_DATASETS = re.compile(r"(?:dataset_infos?|dataset_dict|state)\.json|cache-[0-9a-f]+\.arrow")
-# What lies beside data and is not data: texts and settings for people and programs.
+# What lies beside data and is not data: texts and settings for people and programs; tables may be about such a word.
 _NO_ROWS = re.compile(
-    r"(?:readme|licen[cs]e|copying|notice|authors?|contributors|contributing|citation|changelog|changes|history|manifest|"
-    r"sources?|version|requirements|todo)(?:[-_. ].*)?|"
+    r"(?!.*\.(?:jsonl|ndjson|csv|tsv|parquet|arrow)$)"
+    r"(?:readme|licen[cs]e|copying|copyright|notice|disclaimer|terms|authors?|contributors|contributing|citation|changelog|"
+    r"changes|history|sources?|version|requirements|todo|datasheet|acknowledge?ments?)(?:[-_. ].*)?|"
+    r"manifest(?:[-_. ].*)?|"
     r"(?:config|metadata|meta|info|schema|package|package-lock|statistics|stats)\.json|"
     r"(?:labels?|classes|vocab|vocabulary|stopwords|robots|index)\.txt",
     re.IGNORECASE,

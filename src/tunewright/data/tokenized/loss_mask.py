@@ -177,7 +177,7 @@ def _answer(
     if turn_text is None:
         turn_text = _by_hand(message, before, prompt, opening, after, tools, tokenizer)
         notes |= {"thinking_lost" if is_skipped(prompt) else "thinking_by_hand"} if reasoning.strip() else set()
-    if message.tool_calls and answer.strip() not in turn_text:
+    if answer.strip() not in turn_text:
         notes.add("turn_lost")
     skipped = end_of_thinking(message, turn_text, prompt, tokenizer) if thinking == "mask" else 0
     is_closed = turn_text.endswith(tuple(tokenizer.added_tokens)) or bool(after.strip() and not message.tool_calls)
