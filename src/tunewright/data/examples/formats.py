@@ -40,9 +40,8 @@ _FORMS: Mapping[Task, tuple[tuple[str, ...], ...]] = {
 _TELLING: Mapping[str, Task] = {"pair": "seq_cls", "label": "seq_cls", "words": "token_cls", "tags": "token_cls"}
 _OTHER_NAMES = {"instruction": "prompt", "output": "completion"}
 
-_STEPS = frozenset(
-    {"completions", "responses", "steps"}
-)  # that a list of labels judges one by one (TRL's stepwise rows)
+# What a list of labels judges one by one, in TRL's stepwise rows.
+_STEPS = frozenset({"completions", "responses", "steps"})
 _ALPACA = frozenset({"instruction", "指令"})
 
 _NAMES = {
