@@ -43,7 +43,9 @@ class Queue:
     def place_of(self, run: RunDir, verb: str) -> int:
         """The place of a run, 0 for the next one. Raises: ConfigError E116 for a run that does not wait."""
         if run not in self.runs:
-            raise error("E116", state=Phrase(run.state()), verb=verb, needed=N_("waiting"), name=run.name)
+            state = run.state()
+            needed = N_("in the queue") if state == WAITING else N_("waiting")
+            raise error("E116", state=Phrase(state), verb=verb, needed=needed, name=run.name)
         return self.runs.index(run)
 
 
