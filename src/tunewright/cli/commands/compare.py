@@ -145,6 +145,7 @@ def _axes(texts: Sequence[str] | None) -> dict[str, str]:
                     text=text
                 )
             )
+        options.refuse_twice("--grid", path, axes)
         axes[path] = values
     return axes
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -208,6 +209,7 @@ def compare_records(
     records: Sequence[RunRecord], shots: int | None = None, *, damaged: Sequence[RunDir] = ()
 ) -> Comparison:
     """The same of runs that were read, and those that could not be. Raises: as `compare`; TrainingError E525 for their rows."""
+    records = _apart(records)
     finished = list(filter(_is_finished, records))
     if not finished:
         run = records[0].run
@@ -247,6 +249,14 @@ def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, T
         except TrainingError as fault:
             damaged.append((run, fault))
     return records, damaged
+
+
+def _apart(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Each run once: one that is named twice, or by a link as well, would count as two seeds."""
+    by_folder: dict[Path, RunRecord] = {}
+    for record in records:
+        by_folder.setdefault(record.run.path.resolve(), record)
+    return list(by_folder.values())
 
 
 def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:
