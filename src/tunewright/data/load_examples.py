@@ -312,7 +312,7 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
 
 
 def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Problem]:
-    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences, too few rows."""
+    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences, too few rows or none."""
     yield from (Problem(code, values={"count": count}) for code, count in sorted(loaded.remarks.items()))
     for own, source in zip(loaded.sources, sources, strict=True):
         where = Where(own.path) if len(sources) > 1 else Where()
@@ -320,6 +320,9 @@ def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Pro
             yield Problem("W239", where, {"count": own.rows_in, "column": own.grouped_by})
         if source.rows is not None and own.num_taken < source.rows:
             yield Problem("W246", where, {"path": own.path, "count": own.num_taken, "rows": source.rows})
+        if own.not_drawn and not own.num_taken:
+            values = {"path": own.path, "count": own.not_drawn, "weight": source.weight}
+            yield Problem("W248", where, values)
 
 
 def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: RowSource, task: Task) -> None:
