@@ -23,7 +23,7 @@ _RULE = N_("a tag is one word of at most 40 letters, digits and . _ + : / -, and
 def change(run: RunDir, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
     """Give tags to a run, and take others from it; those that it has then. Tags that it does not have are not missed.
 
-    Raises: ConfigError E103 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
+    Raises: ConfigError E133 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
     """
     with _alone(run.path):
         gone = set(remove)
@@ -51,7 +51,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write(run: RunDir, tags: list[str]) -> tuple[str, ...]:
     odd = [tag for tag in tags if not _TAG.fullmatch(tag)] or tags[MOST_TAGS:]
     if odd:
-        raise ConfigError([Problem("E103", values={"key": "tag", "reason": _RULE, "value": tag}) for tag in odd])
+        raise ConfigError([Problem("E133", values={"name": "tag", "reason": _RULE, "value": tag}) for tag in odd])
     with as_private_as([run.file(file_names.RUN_JSON)]):
         record = TagsRecord(tags=tags)
         atomic_io.write_json(run.file(file_names.TAGS), {"schema": file_names.SCHEMA, **record.to_stored()})

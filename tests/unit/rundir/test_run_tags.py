@@ -31,7 +31,7 @@ def test_what_is_no_word_is_refused_and_nothing_is_written(odd: str, run: RunDir
     for change in (lambda: run_tags.change(run, add=["new", odd]), lambda: run_tags.replace(run, [odd])):
         with pytest.raises(ConfigError) as failed:
             change()
-        assert failed.value.problems[0].code == "E103"
+        assert failed.value.problems[0].code == "E133"
     assert run.tags() == ("kept",)
 
 
