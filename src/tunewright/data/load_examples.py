@@ -312,7 +312,7 @@ def _unused(rows: Sequence[RawRow], examples: Sequence[Example], fmt: Format) ->
 
 
 def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Problem]:
-    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences, too few rows or none."""
+    """What people should know of how rows were read: objects as JSON, turns without speakers, words as sentences, too few rows."""
     yield from (Problem(code, values={"count": count}) for code, count in sorted(loaded.remarks.items()))
     for own, source in zip(loaded.sources, sources, strict=True):
         where = Where(own.path) if len(sources) > 1 else Where()

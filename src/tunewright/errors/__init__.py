@@ -72,7 +72,8 @@ class Problem:
     def fixes(self) -> list[str]:
         """What to paste or do; a fix whose values are missing is left out."""
         known = set(self.values)
-        return [_(fix).format_map(spoken(self.values)) for fix in self.entry.fixes if set(_fields(fix)) <= known]
+        values = _in_a_shell(spoken(self.values))
+        return [_(fix).format_map(values) for fix in self.entry.fixes if set(_fields(fix)) <= known]
 
     def message_in_english(self) -> str:
         """The sentence for scripts and files."""
@@ -85,7 +86,11 @@ class Problem:
             "code": self.code,
             "message": self.message_in_english(),
             "where": place,
-            "fixes": [f.format_map(self.values) for f in self.entry.fixes if set(_fields(f)) <= set(self.values)],
+            "fixes": [
+                fix.format_map(_in_a_shell(self.values))
+                for fix in self.entry.fixes
+                if set(_fields(fix)) <= set(self.values)
+            ],
             "docs": f"docs/errors.md#{self.code.lower()}",
         }
 
@@ -96,6 +101,11 @@ class Problem:
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "Problem":
         return Problem(record["code"], Where(**record["where"]), restored(record))
+
+
+def _in_a_shell(values: Mapping[str, object]) -> dict[str, object]:
+    """Values as commands have them: names of runs may hold blanks, and keys brackets, which some shells expand."""
+    return {key: shlex.quote(str(value)) if key in ("name", "key") else value for key, value in values.items()}
 
 
 def _fields(template: str) -> list[str]:

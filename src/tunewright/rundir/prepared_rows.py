@@ -95,7 +95,7 @@ class Preparation:
         return rows
 
     def _of_memory(self, key: str, *, is_ahead: bool) -> PreparedRows:
-        """The rows encoded now, as lists, and kept for the next one where that is possible. Raises: TrainingError E517 if they must be."""
+        """The rows encoded now, as lists, and kept for the next one where that is possible, or must be: TrainingError E517."""
         train: list[TokenizedExample] = []
         held_out: list[TokenizedExample] = []
         encode = partial(encode_chunks, rules=self._rules, store=EncodedRows(self.originals))

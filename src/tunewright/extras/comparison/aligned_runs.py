@@ -13,7 +13,6 @@ from tunewright.config.methods import rank_field
 from tunewright.config.stored_record import Scores
 from tunewright.config.tasks import Task
 from tunewright.errors import TrainingError, error
-from tunewright.i18n import N_, Phrase
 from tunewright.metrics import paired_differences
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.metric_table import DECIDING, LOSS, AnswerKind, in_reading_order, is_loss
@@ -24,7 +23,7 @@ from tunewright.report.run_record import RunRecord
 from tunewright.report.run_record import read as read_record
 from tunewright.rundir import file_names
 from tunewright.rundir.records import BaselineRecord
-from tunewright.rundir.run_dir import DAMAGED, RunDir
+from tunewright.rundir.run_dir import DAMAGED, RunDir, unfit
 
 SEED = "train.seed"
 Key = tuple[int, str, str]
@@ -213,7 +212,7 @@ def compare_records(
     finished = list(filter(_is_finished, records))
     if not finished:
         run = records[0].run
-        raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
+        raise unfit(run, "compare")
     first = finished[0]
     shared = _shared_rows(finished)
     read = _rows_read(finished)
