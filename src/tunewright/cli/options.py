@@ -169,7 +169,7 @@ def _count(text: str) -> int | str:
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
     """ROLE=COLUMN texts; None if there are none."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts or ():
         role, equals, column = text.partition("=")
         if not (role and equals and column):

@@ -21,7 +21,7 @@ from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
 from tunewright.config.validation_problems import one_of
 from tunewright.errors import ConfigError, error, errors_of, system_faults
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.launch import job_files
 from tunewright.launch.inspect_inputs import inspect
 from tunewright.launch.job_files import Job
@@ -130,7 +130,9 @@ def _launcher(loaded: LoadedConfig, on: str) -> Launcher:
     if on not in LAUNCHERS:
         raise error("E133", name="--on", reason=one_of(LAUNCHERS), value=on)
     problems = [
-        conflict(f"--on {on}", path, N_("a launcher tells each machine itself"), f"leave {path} out")
+        conflict(
+            f"--on {on}", path, N_("a launcher tells each machine itself"), Phrase(N_("leave out {name}"), name=path)
+        )
         for path in BY_LAUNCHER
         if loaded.origins[path] != DEFAULT
     ]

@@ -92,7 +92,7 @@ def sweep(
 def _axes(texts: Sequence[str] | None) -> "list[SearchAxis]":
     from tunewright import api
 
-    axes = []
+    axes: list[SearchAxis] = []
     for text in texts or ():
         axis = api.search_axis(text)
         if axis is None:

@@ -174,7 +174,12 @@ def _refuse_two_ways(grid: Grid, usual: str) -> None:
     ways = {"--ranks": ranks if grid.ranks else (), "--methods": ("method",) if grid.methods else ()}
     ways["--seeds"] = ("train.seed",) if grid.seeds > 1 else ()
     problems = [
-        conflict(option, f"--grid {path}", N_("both give the values of one setting"), f"leave out {option}")
+        conflict(
+            option,
+            f"--grid {path}",
+            N_("both give the values of one setting"),
+            Phrase(N_("leave out {name}"), name=option),
+        )
         for option, paths in ways.items()
         for path in paths
         if path in grid.axes
