@@ -216,10 +216,16 @@ def of_system(fault: OSError, place: Path | str) -> TunewrightError:
     """
     code = next((code for code, numbers in SYSTEM_CODES.items() if fault.errno in numbers), "E523")
     named = fault.filename2 or fault.filename
-    path = place if named is None or isinstance(named, int) else os.fsdecode(named)
-    return error(
-        code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__
-    )
+    path = _without_staging(Path(place if named is None or isinstance(named, int) else os.fsdecode(named)))
+    there = next((folder for folder in (path, *path.parents) if os.path.lexists(folder)), path)
+    reason = fault.strerror or str(fault) or type(fault).__name__
+    return error(code, path=str(path), quoted=shlex.quote(str(there)), reason=reason)
+
+
+def _without_staging(path: Path) -> Path:
+    """The folder in which something was made under a name of ours, which nobody knows and which is gone by then."""
+    ours = next((part for part in (path, *path.parents) if part.name.startswith((".staging-", ".trash-"))), None)
+    return path if ours is None else ours.parent
 
 
 @contextmanager
