@@ -254,7 +254,7 @@ def test_a_weight_that_draws_no_row_is_told(tmp_path: Path, tokenizer: TextToken
     kept, lost = write(tmp_path / "a.jsonl", pairs(0, 20)), write(tmp_path / "b.jsonl", pairs(100, 120))
     config = DataConfig(train=[kept, {"path": lost, "weight": 0.02}])
     loaded = load_examples(config, 7, "causal_lm")
-    assert [(note.code, note.values["path"]) for note in loaded.notes] == [("W248", lost)]
+    assert [(note.code, note.values["path"]) for note in loaded.notes] == [("W252", lost)]
     alone = DataConfig(train=[{"path": lost, "weight": 0.02}])
     assert [problem.code for problem in judge(validated(alone, tokenizer), alone)] == ["E270"]
 
