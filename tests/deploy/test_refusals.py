@@ -10,6 +10,7 @@ from tests.matrix.conftest import _measured, _settings_are_tried_here, shop_rows
 from tests.matrix.test_causal_lm import run_for
 from tunewright import api
 from tunewright.errors import TunewrightError
+from tunewright.extras.export import gguf_limits
 from tunewright.extras.export.export_plan import make_export_plan
 from tunewright.extras.export.export_run import export
 
@@ -105,6 +106,18 @@ def test_a_tokenizer_that_the_converter_has_not_seen_is_refused_in_its_words_bef
         export(run.dir, run.session(), "gguf", tmp_path / "out")
     assert caught.value.problems[0].code == "E620" and "<|im_end|>" in str(caught.value)
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".staging*"))
+
+
+@pytest.mark.processes
+def test_what_the_converter_said_of_a_tokenizer_is_not_asked_for_again(
+    make: Make, converters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ended = make(), ["exit code -9", "NotImplementedError: of no kind that it knows", ""]
+    monkeypatch.setattr(gguf_limits, "run_script", lambda *_words: ended.pop(0))
+    said = [make_export_plan(run.dir, to, Path("out")).problems for to in ("gguf", "gguf", "ollama", "gguf")]
+    assert ["exit code -9" in problem.message() for problem in said[0]] == [True]
+    assert all("of no kind" in problem.message() for problems in said[1:] for problem in problems) and all(said[1:])
+    assert ended == [""]
 
 
 @pytest.mark.processes

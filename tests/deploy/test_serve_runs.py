@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ import pytest
 import tunewright as tw
 from tests.deploy.tiny_gguf import write_adapter, write_model
 from tunewright import api
-from tunewright.errors import TunewrightError
-from tunewright.extras.deploy import gguf_cache
+from tunewright.errors import Problem, TunewrightError
+from tunewright.extras.deploy import gguf_cache, serve_runs
 from tunewright.extras.export.write_gguf import ADAPTER, BASE, MODEL
 from tunewright.rundir.run_dir import RunDir
 
@@ -112,6 +113,25 @@ def test_a_run_is_served_by_llama_cpp(run: tw.TrainedRun) -> None:
         assert client(served).chat.completions.create(model=run.name, messages=HELLO, max_tokens=3).choices
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(served.url + "/health")
+
+
+def test_what_the_converter_refuses_once_it_is_here_is_served_by_the_runs_session(
+    run: tw.TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[object] = []
+    refusal = Problem("E620", values={"format": "GGUF", "what": "model", "reason": "an unknown tokenizer"})
+    planned = serve_runs.gguf_plan
+
+    def plan(*words: Any, **options: Any) -> Any:
+        own = planned(*words, **options)
+        return replace(own, problems=(refusal,)) if fetched else own
+
+    monkeypatch.setattr(serve_runs, "fetch_tool", lambda tool, _reporter: fetched.append(tool))
+    monkeypatch.setattr(serve_runs, "gguf_plan", plan)
+    with tw.serve(run) as served:
+        assert served.engine == "transformers" and served.problem == refusal
+    with pytest.raises(TunewrightError, match="E646"), tw.serve(run, engine="llama"):
+        pass
 
 
 def test_several_runs_on_one_base_are_models_of_one_server(work: Path, run: tw.TrainedRun) -> None:

@@ -248,6 +248,13 @@ def test_a_folder_of_somebody_else_hides_no_sweep(
     assert answer.status_code == 200 and "in=sweep" in answer.text
 
 
+@pytest.mark.parametrize(("query", "what"), [("data=gone", "rows"), ("data=demo-causal_lm&model=gone", "model")])
+def test_rows_and_models_that_are_not_there_are_called_so(query: str, what: str, browser: TestClient) -> None:
+    answer = browser.get(f"/plan?{query}")
+    assert answer.status_code == 404
+    assert "E134" in answer.text and f"this page knows no {what} called" in answer.text and "no run" not in answer.text
+
+
 def test_a_plan_with_numbers_that_are_none_is_damaged(browser: TestClient, finished: RunDir) -> None:
     plan = finished.file(file_names.PLAN)
     known = json.loads(plan.read_text())

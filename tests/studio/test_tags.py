@@ -45,7 +45,7 @@ def test_the_form_alone_is_the_answer_to_htmx(browser: TestClient, finished: Run
     part = give(browser, finished, "a b", headers=PART)
     assert part.status_code == 200 and "<html" not in part.text and 'value="a b"' in part.text
     refused = give(browser, finished, "a -b", headers=PART)
-    assert refused.status_code == 409 and "E103" in refused.text and 'value="a -b"' in refused.text
+    assert refused.status_code == 409 and "E133" in refused.text and 'value="a -b"' in refused.text
     assert finished.tags() == ("a", "b")
     assert give(browser, finished, "<b>").status_code == 409
 

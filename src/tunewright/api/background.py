@@ -7,14 +7,13 @@ from pathlib import Path
 
 from tunewright.api.deployment import plan_export
 from tunewright.api.run_handle import TrainedRun
-from tunewright.errors import error, errors_of
-from tunewright.i18n import N_, Phrase
+from tunewright.errors import errors_of
 from tunewright.inspection.builtin_models import builtin_model
 from tunewright.launch import begin_work
 from tunewright.rundir import background_work, file_names, output_targets
 from tunewright.rundir.background_work import BackgroundWork
 from tunewright.rundir.model_card import merged_loading_code
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 
 
 def new_work_id() -> str:
@@ -120,4 +119,4 @@ def usage(work: BackgroundWork) -> str:
 
 def _refuse_unfinished(run: TrainedRun, verb: str) -> None:
     if not run.adapter.is_dir():
-        raise error("E116", state=Phrase(run.state), verb=verb, needed=N_("finished"), name=run.name)
+        raise unfit(run.dir, verb)

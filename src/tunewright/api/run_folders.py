@@ -50,7 +50,7 @@ def overview(run: TrainedRun) -> RunOverview:
 def change_tags(run: RunDir, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
     """Give tags to a run, live or ended, and take others from it; those that it has then.
 
-    Raises: ConfigError E103 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
+    Raises: ConfigError E133 for what is no tag; TrainingError E525 for a damaged file, E520, E524 where it cannot be written.
     """
     return run_tags.change(run, add=add, remove=remove)
 

@@ -40,7 +40,7 @@ def sweep(
     20 trials unless `num_trials` or `minutes`, after which no further trial starts, is given. The runs lie in `folder`; the
     same call continues there. `devices` names those that each take one trial at once.
     `on_event` gets `TrialStarted`, `TrialRefused` and `TrialEnded`.
-    Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128; every error of a plan.
+    Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128, E133; every error of a plan.
     """
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     chosen = None if devices is None else devices_named(devices)
@@ -83,7 +83,7 @@ def sweep_settings(
 def open_sweep(settings: SweepSettings, folder: Path | None = None, *, reporter: Reporter = SILENT) -> Sweep:
     """A sweep, started now or earlier; without `folder` in one that is always the same for the same settings.
 
-    Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128; every error of a plan.
+    Raises: ExportError E601 without Optuna; ConfigError E103, E109, E126, E128, E133; every error of a plan.
     """
     return trials.open_sweep(settings, folder or trials.default_folder(settings), reporter=reporter)
 

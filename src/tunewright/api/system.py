@@ -44,7 +44,7 @@ def link(nodes: int = 1, node_rank: int = 0, main: str = "", *, reporter: Report
 def devices_named(text: str) -> list[Device]:
     """The devices of `--devices`: `all`, or numbers with commas between them, of GPUs or, without any, of cores.
 
-    Raises: ConfigError E103.
+    Raises: ConfigError E133.
     """
     inspect_inputs.ensure_probe(SILENT)
     machine = machine_info.read_machine(Path.cwd())

@@ -66,7 +66,7 @@ def begin(loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Re
 def write_job(loaded: LoadedConfig, on: str, *, force: bool = False, reporter: Reporter = SILENT) -> WrittenJob:
     """Write the job by which a launcher, `slurm`, `skypilot`, `k8s` or `ray`, trains a config on `launch.nodes` machines.
 
-    Raises: ConfigError E103, E109, E115; every error of model and data.
+    Raises: ConfigError E103, E109, E115, E133; every error of model and data.
     """
     return jobs.write(loaded, on, force=force, reporter=reporter)
 
@@ -90,7 +90,11 @@ def go_on(run: TrainedRun, loaded: LoadedConfig) -> None:
 def enqueue(
     loaded: LoadedConfig, plan: Plan, *, force: bool = False, reporter: Reporter = SILENT
 ) -> tuple[TrainedRun, int]:
-    """Put a planned run into this machine's queue, and its place there, 1 for the next one. Raises: as `begin`."""
+    """Put a planned run into this machine's queue, and its place there, 1 for the next one.
+
+    Raises: as `begin`; TrainingError E525 for a damaged queue.
+    """
+    queue_runner.check()  # before there is a run that waits for nobody
     run = start_run.create(loaded, plan, force=force, reporter=reporter, state=WAITING)
     return TrainedRun(run), queue_runner.add(run)
 

@@ -278,6 +278,9 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
     try:
         with renderer_for(view) as renderer:
             log = log_tail(run, renderer.say) if is_verbose else _no_log
+            if run.state == "waiting":
+                text = _("It waits in the queue, and is shown once it has begun. Where it stands:  {command}")
+                renderer.say(text.format(command=paste_commands.command("queue list")))
             for event in _follow(run):
                 if event is not None:
                     view.take(event)

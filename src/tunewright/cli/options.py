@@ -1,6 +1,6 @@
 """Flags that several verbs share, and the checked config that they give."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,15 +169,22 @@ def _count(text: str) -> int | str:
 
 def mapping(texts: Sequence[str] | None) -> dict[str, str] | None:
     """ROLE=COLUMN texts; None if there are none."""
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts or ():
         role, equals, column = text.partition("=")
         if not (role and equals and column):
             raise typer.BadParameter(
                 _('--map takes ROLE=COLUMN, as in --map prompt=question, not "{text}"').format(text=text)
             )
+        refuse_twice("--map", role, pairs)
         pairs[role] = column
     return pairs or None
+
+
+def refuse_twice(option: str, name: str, known: Collection[str]) -> None:
+    """Of two values that an option is given for one name the first would be lost. Raises: typer.BadParameter."""
+    if name in known:
+        raise typer.BadParameter(_("{option} names {name} twice").format(option=option, name=name))
 
 
 def wants_base(word: str | None) -> bool:

@@ -61,7 +61,7 @@ class SideBySide:
 
 
 def chosen(devices: str | None) -> "list[Device] | None":
-    """The devices of the flag, asked for before anything else is done; None without it. Raises: ConfigError E103."""
+    """The devices of the flag, asked for before anything else is done; None without it. Raises: ConfigError E133."""
     from tunewright import api
 
     return None if devices is None else api.devices_named(devices)

@@ -129,8 +129,9 @@ def _key(word: str) -> Explanation | None:
         return _section(TOP, rows)
     if matching:
         return _options(matching)
-    section, _dot, name = path.rpartition(".")
-    owner = next((s for s in SECTIONS if section in ("", s) and name in upstream(s)), None)
+    section, dot, rest = path.partition(".")
+    name = rest.partition(".")[0] if dot else section
+    owner = next((s for s in SECTIONS if (s == section or not dot) and name in upstream(s)), None)
     if owner is None:
         return None
     text = _(

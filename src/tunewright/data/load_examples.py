@@ -321,6 +321,9 @@ def _notes(loaded: LoadedExamples, sources: Sequence[RowSource]) -> Iterator[Pro
             yield Problem("W239", where, {"count": own.rows_in, "column": own.grouped_by})
         if source.rows is not None and own.num_taken < source.rows:
             yield Problem("W246", where, {"path": own.path, "count": own.num_taken, "rows": source.rows})
+        if own.not_drawn and not own.num_taken:
+            values = {"path": own.path, "count": own.not_drawn, "weight": source.weight}
+            yield Problem("W252", where, values)
 
 
 def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: RowSource, task: Task) -> None:

@@ -167,7 +167,8 @@ def judge(validated: ValidatedData, config: DataConfig) -> list[Problem]:
         problems += loaded.problems
         problems.append(Problem("E216", values={"count": loaded.bad_rows, "rows": loaded.rows_in}))
     if not validated.summary.blocks.train:
-        problems.append(Problem("E210", values={"path": config.name}))
+        none_drawn = [Problem("E270", values=note.values) for note in loaded.notes if note.code == "W252"]
+        problems += none_drawn or [Problem("E210", values={"path": config.name})]
     if validated.outside:
         problems.append(validated.outside)
     longest, task = validated.summary.lengths["longest"], validated.summary.task

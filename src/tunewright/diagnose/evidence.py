@@ -121,7 +121,7 @@ def read(run: RunDir, history: RunHistory | None = None) -> Evidence:
     history = history or read_history(run)
     scores = {which: event.scores for which, event in history.scores.items()}
     return Evidence(
-        handle=run.name if run.path.parent.absolute() == run_dir.runs_root().absolute() else str(run.path),
+        handle=run.handle,
         config=_as_seen_from_here(run.file(file_names.CONFIG)),
         state=run.state(),
         plan=run.plan(),

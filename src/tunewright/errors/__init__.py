@@ -72,7 +72,8 @@ class Problem:
     def fixes(self) -> list[str]:
         """What to paste or do; a fix whose values are missing is left out."""
         known = set(self.values)
-        return [_(fix).format_map(spoken(self.values)) for fix in self.entry.fixes if set(_fields(fix)) <= known]
+        values = _in_a_shell(spoken(self.values))
+        return [_(fix).format_map(values) for fix in self.entry.fixes if set(_fields(fix)) <= known]
 
     def message_in_english(self) -> str:
         """The sentence for scripts and files."""
@@ -85,7 +86,11 @@ class Problem:
             "code": self.code,
             "message": self.message_in_english(),
             "where": place,
-            "fixes": [f.format_map(self.values) for f in self.entry.fixes if set(_fields(f)) <= set(self.values)],
+            "fixes": [
+                fix.format_map(_in_a_shell(self.values))
+                for fix in self.entry.fixes
+                if set(_fields(fix)) <= set(self.values)
+            ],
             "docs": f"docs/errors.md#{self.code.lower()}",
         }
 
@@ -96,6 +101,11 @@ class Problem:
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "Problem":
         return Problem(record["code"], Where(**record["where"]), restored(record))
+
+
+def _in_a_shell(values: Mapping[str, object]) -> dict[str, object]:
+    """Values as commands have them: names of runs may hold blanks, and keys brackets, which some shells expand."""
+    return {key: shlex.quote(str(value)) if key in ("name", "key") else value for key, value in values.items()}
 
 
 def _fields(template: str) -> list[str]:
@@ -206,10 +216,16 @@ def of_system(fault: OSError, place: Path | str) -> TunewrightError:
     """
     code = next((code for code, numbers in SYSTEM_CODES.items() if fault.errno in numbers), "E523")
     named = fault.filename2 or fault.filename
-    path = place if named is None or isinstance(named, int) else os.fsdecode(named)
-    return error(
-        code, path=str(path), quoted=shlex.quote(str(path)), reason=fault.strerror or str(fault) or type(fault).__name__
-    )
+    path = _without_staging(Path(place if named is None or isinstance(named, int) else os.fsdecode(named)))
+    there = next((folder for folder in (path, *path.parents) if os.path.lexists(folder)), path)
+    reason = fault.strerror or str(fault) or type(fault).__name__
+    return error(code, path=str(path), quoted=shlex.quote(str(there)), reason=reason)
+
+
+def _without_staging(path: Path) -> Path:
+    """The folder in which something was made under a name of ours, which nobody knows and which is gone by then."""
+    ours = next((part for part in (path, *path.parents) if part.name.startswith((".staging-", ".trash-"))), None)
+    return path if ours is None else ours.parent
 
 
 @contextmanager

@@ -5,15 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import error
-from tunewright.i18n import N_, Phrase
 from tunewright.inspection.model_info import ModelInfo
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, output_targets
 from tunewright.rundir.base_model import BaseReference, base_of
 from tunewright.rundir.checkpoints import MANIFEST, read_manifest, seal
 from tunewright.rundir.model_card import card
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 from tunewright.security import check_link, plain_files, read_json
 
 CONFIG = "adapter_config.json"
@@ -28,7 +26,7 @@ def export(run: RunDir, target: Path) -> BaseReference:
     Raises: ConfigError E115, E116; ModelError E309, E315 for files that are none, or lead out; TrainingError E520, E524.
     """
     if not run.adapter_dir.is_dir():
-        raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
+        raise unfit(run, "export")
     plan = run.plan()
     target = output_targets.output_folder(target)
     base = base_of(plan)

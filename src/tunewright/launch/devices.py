@@ -38,7 +38,7 @@ class Device:
 
 
 def named(text: str, *, is_on_cpu: bool, num_gpus: int) -> list[Device]:
-    """The devices of `--devices`: `all`, or numbers with commas between them. Raises: ConfigError E103."""
+    """The devices of `--devices`: `all`, or numbers with commas between them. Raises: ConfigError E133."""
     kind: Literal["gpu", "cpu"] = "cpu" if is_on_cpu else "gpu"
     there = cores() if is_on_cpu else list(range(num_gpus))
     if text.strip() == ALL:
@@ -46,7 +46,7 @@ def named(text: str, *, is_on_cpu: bool, num_gpus: int) -> list[Device]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     known = {str(number): number for number in there}
     if not words or any(word not in known for word in words):
-        raise error("E103", key="--devices", reason=one_of([ALL, *known]), value=text)
+        raise error("E133", name="--devices", reason=one_of([ALL, *known]), value=text)
     return [Device(kind, number) for number in dict.fromkeys(known[word] for word in words)]
 
 

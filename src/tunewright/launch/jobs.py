@@ -21,7 +21,7 @@ from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
 from tunewright.config.validation_problems import one_of
 from tunewright.errors import ConfigError, error, errors_of, system_faults
-from tunewright.i18n import N_
+from tunewright.i18n import N_, Phrase
 from tunewright.launch import job_files
 from tunewright.launch.inspect_inputs import inspect
 from tunewright.launch.job_files import Job
@@ -80,7 +80,7 @@ def write(loaded: LoadedConfig, on: str, *, force: bool, reporter: Reporter) -> 
 
     Model and data that are here are looked at before, so that their errors come now and not when the job's turn has come; what
     machines that share this one's disks would have to download is downloaded here, as they often have no network.
-    Raises: ConfigError E103, E109, E115; every error of model and data.
+    Raises: ConfigError E103, E109, E115, E133; every error of model and data.
     """
     launcher = _launcher(loaded, on)
     run, root = loaded.run, run_dir.runs_root()
@@ -126,11 +126,13 @@ def submit(job: WrittenJob) -> None:
 
 
 def _launcher(loaded: LoadedConfig, on: str) -> Launcher:
-    """Raises: ConfigError E103 for an unknown name, E109 for a config that does not suit a job."""
+    """Raises: ConfigError E133 for an unknown name, E109 for a config that does not suit a job."""
     if on not in LAUNCHERS:
-        raise error("E103", key="--on", reason=one_of(LAUNCHERS), value=on)
+        raise error("E133", name="--on", reason=one_of(LAUNCHERS), value=on)
     problems = [
-        conflict(f"--on {on}", path, N_("a launcher tells each machine itself"), f"leave {path} out")
+        conflict(
+            f"--on {on}", path, N_("a launcher tells each machine itself"), Phrase(N_("leave out {name}"), name=path)
+        )
         for path in BY_LAUNCHER
         if loaded.origins[path] != DEFAULT
     ]

@@ -44,7 +44,7 @@ def prepare(loaded: LoadedConfig, *, reporter: Reporter = SILENT) -> Prepared:
     examples = load_examples(
         plan.run.data, plan.run.train.data_seed, plan.run.task, keep=ROWS_IN_MEMORY, store=store, reporter=reporter
     )
-    rows = prepared_rows.Preparation(plan, examples, tokenizer, originals, reporter).rows(checks_all=True)
+    rows = prepared_rows.Preparation(plan, examples, tokenizer, originals, reporter).rows(is_ahead=True)
     folder = prepared_rows.folder_of(rows.key)
     files = list(folder.glob("*.rows"))
     return Prepared(

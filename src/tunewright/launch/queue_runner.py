@@ -4,7 +4,6 @@ It waits until no run is on the machine, starts the first one as any other is st
 killed, its run goes on, and the next `train --queue` or `queue go` starts another.
 """
 
-import subprocess
 import time
 from contextlib import suppress
 
@@ -15,6 +14,14 @@ from tunewright.rundir.run_dir import WAITING, RunDir
 from tunewright.security import command, spawn
 
 LOOK_SECONDS = 0.5
+BEGIN_SECONDS = 0.05  # between two looks for a process that begins
+START_SECONDS = 10.0  # on a busy machine; nothing is lost if it takes longer
+
+
+def check() -> None:
+    """Whether runs can be put into the queue. Raises: TrainingError E525 for a damaged one; OSError."""
+    with run_queue.changing():
+        return
 
 
 def add(run: RunDir) -> int:
@@ -30,7 +37,7 @@ def move(run: RunDir, place: int) -> int:
     """Give a run another place, 1 for the next one; beyond the end is the end. Raises: ConfigError E116 if it does not wait."""
     with run_queue.changing() as queue:
         queue.runs.pop(queue.place_of(run, "move"))
-        queue.runs.insert(max(0, place - 1), run)
+        queue.runs.insert(max(0, min(place - 1, len(queue.runs))), run)
         return queue.runs.index(run) + 1
 
 
@@ -54,9 +61,12 @@ def go() -> None:
     wake()
 
 
-def wake() -> subprocess.Popen[str]:
-    """Start a process that starts what waits; it ends at once if there is one."""
-    return spawn(command("tunewright.launch.queue_runner"), detached=True)
+def wake() -> None:
+    """Start a process that starts what waits, and wait until it is seen to do so; it ends at once if there is one."""
+    starter = spawn(command("tunewright.launch.queue_runner"), detached=True)
+    deadline = time.monotonic() + START_SECONDS
+    while starter.poll() is None and not run_queue.has_runner() and time.monotonic() < deadline:
+        time.sleep(BEGIN_SECONDS)
 
 
 def serve() -> None:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from tunewright.errors import error, errors_of
-from tunewright.i18n import N_, Phrase
 from tunewright.inspection.visible_device import visible_device
 from tunewright.launch.worker_environment import worker_environment
 from tunewright.reporting import SILENT, Reporter
 from tunewright.rundir import atomic_io, file_names
 from tunewright.rundir.base_fingerprint import BaseChange, as_problems, changes, refuse_without_base
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 from tunewright.rundir.session_protocol import (
     ErrorReply,
     ProgressReply,
@@ -85,9 +84,7 @@ class SessionClient:
         self, request: SessionRequest, result: type[ResultT], reporter: Reporter, on_text: Callable[[str], None]
     ) -> ResultT:
         if not (self.run.adapter_dir / "adapter_config.json").is_file():
-            raise error(
-                "E116", state=Phrase(self.run.state()), verb=request.do, needed=N_("finished"), name=self.run.name
-            )
+            raise unfit(self.run, request.do)
         if self._process is not None and self._process.poll() is not None:
             self._process = None
         if self._process is None:

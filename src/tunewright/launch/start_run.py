@@ -33,7 +33,7 @@ from tunewright.rundir.base_fingerprint import changes as base_changes
 from tunewright.rundir.checkpoints import MANIFEST
 from tunewright.rundir.events import Event
 from tunewright.rundir.full_disk import reserve_of
-from tunewright.rundir.run_dir import ENDED, LIVE, RunDir
+from tunewright.rundir.run_dir import ENDED, LIVE, RunDir, unfit
 from tunewright.rundir.run_lock import is_held
 from tunewright.security import as_private_as, command, home, plain_files, printable, spawn
 
@@ -306,7 +306,7 @@ def _check_resumable(run: RunDir, state: str, changes: Mapping[str, object]) -> 
     if (
         state == "finished" and not run.plan().run.launch.node_rank
     ):  # another machine goes along as often as the first one asks
-        raise error("E116", state=Phrase(state), verb="resume", needed=N_("stopped, failed or lost"), name=run.name)
+        raise unfit(run, "resume", N_("stopped, failed or lost"))
     refused = [path for path in changes if path not in CHANGEABLE]
     if refused:
         old = run.plan().run
@@ -353,7 +353,7 @@ def copy_adapter(run: RunDir, target: Path) -> Path:
     Raises: ConfigError E115, E116; ModelError E309, E315 for what is no file, or leads out.
     """
     if not run.adapter_dir.is_dir():
-        raise error("E116", state=Phrase(run.state()), verb="copy", needed=N_("finished"), name=run.name)
+        raise unfit(run, "copy")
     place = output_targets.output_folder(target)
     with run.private(), atomic_io.staging(place.parent) as staged:
         for file in plain_files(run.adapter_dir):

@@ -9,7 +9,7 @@ from tunewright.metrics.metric_table import REACHABLE
 
 
 def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
-    """METRIC=VALUE texts as numbers. Raises: ConfigError E103 with all that cannot be read."""
+    """METRIC=VALUE texts as numbers. Raises: ConfigError E133 with all that cannot be read."""
     minimum: dict[str, float] = {}
     problems = []
     for text in texts:
@@ -27,7 +27,9 @@ def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _bad_minimum(reason: str, value: str) -> Problem:
-    return Problem("E103", Where("--min-score", source=value), {"key": "--min-score", "reason": reason, "value": value})
+    return Problem(
+        "E133", Where("--min-score", source=value), {"name": "--min-score", "reason": reason, "value": value}
+    )
 
 
 def missed(scores: Mapping[str, float], minimum: Mapping[str, float]) -> list[Problem]:

@@ -67,17 +67,17 @@ class Preparation:
     reporter: Reporter = SILENT
     when_left_out: Callable[[list[RejectedRow]], None] = field(default=lambda _rows: None)
 
-    def rows(self, *, checks_all: bool = False) -> PreparedRows:
+    def rows(self, *, is_ahead: bool = False) -> PreparedRows:
         """The rows, from the cache or encoded now. If a few rows cannot be kept there, a note says so.
 
-        `checks_all` computes every digest of what is there. Raises: DataError for what must stop the run; TrainingError E517
-        where the disk refuses very many rows.
+        `is_ahead`, where they are for later runs, computes every digest of what is there. Raises: DataError for what must stop
+        the run; TrainingError E517 where the disk refuses very many rows, or any that are for later runs.
         """
         key = key_of_plan(self.plan, self.tokenizer)
-        if rows := self._read(key, checks_all=checks_all):
+        if rows := self._read(key, checks_all=is_ahead):
             return rows
         if self.loaded.num_train + len(self.loaded.held_out) <= ROWS_IN_MEMORY:
-            return self._of_memory(key)
+            return self._of_memory(key, is_ahead=is_ahead)
         with cache_faults(), _alone(key, self.reporter) as staged:
             return self._read(key) or self._of_files(key, staged)
 
@@ -94,8 +94,8 @@ class Preparation:
             self.when_left_out(rows.bad_rows)
         return rows
 
-    def _of_memory(self, key: str) -> PreparedRows:
-        """The rows encoded now, as lists, and kept for the next one where that is possible."""
+    def _of_memory(self, key: str, *, is_ahead: bool) -> PreparedRows:
+        """The rows encoded now, as lists, and kept for the next one where that is possible, or must be: TrainingError E517."""
         train: list[TokenizedExample] = []
         held_out: list[TokenizedExample] = []
         encode = partial(encode_chunks, rules=self._rules, store=EncodedRows(self.originals))
@@ -108,6 +108,9 @@ class Preparation:
                     writer.extend(own)
                 _publish(staged, rows, writers)
         except OSError as fault:
+            if is_ahead:
+                with cache_faults():
+                    raise
             text = N_("the tokenized rows are not cached for the next run: {reason} ({folder})")
             self.reporter.note(Phrase(text, reason=str(fault.strerror or fault), folder=str(home())))
             return rows

@@ -16,6 +16,7 @@ from typing import Any
 
 from tunewright.data.tokenized.tokenized_preview import PreviewRow
 from tunewright.errors import TrainingError, TunewrightError, error, errors_of
+from tunewright.i18n import N_, Phrase
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, file_names, run_lock
@@ -59,6 +60,12 @@ class RunDir:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def handle(self) -> str:
+        """How a command names it from this folder: by its name below `runs/`, else by its path."""
+        is_below = self.path.parent.absolute() == runs_root().absolute() and not self.name.startswith("-")
+        return self.name if is_below else str(self.path)
 
     def file(self, name: str) -> Path:
         return self.path / name
@@ -267,7 +274,15 @@ def owned(run: RunDir, code: str = "E505") -> TunewrightError:
     with suppress(TrainingError):  # damaged, but owned all the same
         info = run.info()
         process = info.parent or info.worker
-    return error(code, pid=process.pid if process else "?", host=process.host if process else "?", name=run.name)
+    return error(code, pid=process.pid if process else "?", host=process.host if process else "?", name=run.handle)
+
+
+def unfit(run: RunDir, verb: str, needed: str = N_("finished")) -> TunewrightError:
+    """E116 for a run that is in no state for a verb, with the way on from the state that it is in."""
+    state, name = run.state(), shlex.quote(run.handle)
+    can_be_watched, can_go_on = state in (*LIVE, WAITING), state in (*RESUMABLE, WAITING)
+    ways = ({"live": name} if can_be_watched else {}) | ({"ended": name} if can_go_on else {})
+    return error("E116", state=Phrase(state), verb=verb, needed=needed, **ways)
 
 
 def own(run: RunDir) -> int:

@@ -13,11 +13,11 @@ from filelock import FileLock, Timeout
 from pydantic import Field
 
 from tunewright.config.stored_record import StoredRecord
-from tunewright.errors import TrainingError, error
-from tunewright.i18n import N_, Phrase
+from tunewright.errors import TrainingError
+from tunewright.i18n import N_
 from tunewright.rundir import atomic_io, run_lock
 from tunewright.rundir.record_reader import read_optional
-from tunewright.rundir.run_dir import WAITING, RunDir, is_run
+from tunewright.rundir.run_dir import WAITING, RunDir, is_run, unfit
 from tunewright.security import home
 
 
@@ -43,7 +43,8 @@ class Queue:
     def place_of(self, run: RunDir, verb: str) -> int:
         """The place of a run, 0 for the next one. Raises: ConfigError E116 for a run that does not wait."""
         if run not in self.runs:
-            raise error("E116", state=Phrase(run.state()), verb=verb, needed=N_("waiting"), name=run.name)
+            needed = N_("in the queue") if run.state() == WAITING else N_("waiting")
+            raise unfit(run, verb, needed)
         return self.runs.index(run)
 
 

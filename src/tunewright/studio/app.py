@@ -95,7 +95,7 @@ def _language(request: Request, form: FormData) -> Response:
 
 def _told(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, TunewrightError)
-    is_missing = fault.problems[0].code in ("E113", "E130")
+    is_missing = fault.problems[0].code in ("E113", "E130", "E134")
     return rendering.failure(request, fault, 404 if is_missing else 409)
 
 

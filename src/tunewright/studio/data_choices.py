@@ -37,10 +37,10 @@ def choices() -> dict[str, str]:
 
 
 def choice(id: str) -> DataChoice:
-    """What an id names, with all changes that were made to its rows. Raises: ConfigError E113 for one that was not listed."""
+    """What an id names, with all changes that were made to its rows. Raises: ConfigError E134 for one that was not listed."""
     titles = choices()
     if id not in titles:
-        raise error("E113", name=id)
+        raise error("E134", what=N_("rows"), name=id)
     is_demo = id.startswith(DEMO)
     return DataChoice(id, titles[id], _demo(id.removeprefix(DEMO)) if is_demo else data_store.settings(id))
 

@@ -38,10 +38,10 @@ class PlanForm:
 
     @property
     def model_name(self) -> str:
-        """The model of the base, or a built-in one. Raises: ConfigError E113 for any other name: a page names no paths."""
+        """The model of the base, or a built-in one. Raises: ConfigError E134 for any other name: a page names no paths."""
         own = str(self.base["model.name"])
         if self.model not in ("", own, *api.builtin_models()):
-            raise error("E113", name=self.model)
+            raise error("E134", what=N_("model"), name=self.model)
         return self.model or own
 
     @property
@@ -95,7 +95,7 @@ def _refuse_a_path(holdout: str) -> None:
 def read(fields: Iterable[tuple[str, object]]) -> PlanForm:
     """The form that was sent, or is in the address; one in which nothing was typed yet shows what its base says.
 
-    Raises: ConfigError E113 for rows or a run that were not listed.
+    Raises: ConfigError E134 for rows that were not listed, E113 for such a run.
     """
     texts = {name: value.strip()[:MOST_CHARACTERS] for name, value in fields if isinstance(value, str)}
     run = texts.get("run", "")

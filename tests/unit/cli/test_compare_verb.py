@@ -118,6 +118,29 @@ def test_the_same_command_trains_only_what_is_missing(tw, model: Path, rows: Pat
     assert trained == ["lora-r16"]
 
 
+def test_a_value_that_is_named_twice_is_trained_once(tw, model: Path, rows: Path, trained: list[str]) -> None:
+    words = ("--ranks", "4,4", "--methods", "lora,lora", "--grid", "peft.bias=none,none", "-o", "cmp")
+    assert tw("compare", str(model), "my.jsonl", *words).code == 0
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--ranks", "4", "--grid", "peft.r=8"),
+        ("--methods", "lora", "--grid", "method=ia3"),
+        ("--seeds", "2", "--grid", "train.seed=1,2"),
+        ("--grid", "train.seed=1", "--grid", "train.seed=2"),
+    ],
+)
+def test_two_ways_to_give_one_setting_are_refused(
+    tw, model: Path, rows: Path, trained: list[str], words: tuple[str, ...]
+) -> None:
+    ended = tw("compare", str(model), "my.jsonl", *words)
+    assert ended.code == 2 and not trained
+    assert words[0] in ended.err and words[3].partition("=")[0] in ended.err
+
+
 def test_grid_and_seeds_multiply(tw, model: Path, rows: Path, trained: list[str]) -> None:
     grid = ("--grid", "peft.r=4,8", "--grid", "train.learning_rate=1e-4,3e-4", "--seeds", "2")
     shown = tw("compare", str(model), "my.jsonl", *grid, "-o", "cmp", "--json")

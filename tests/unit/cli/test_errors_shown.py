@@ -31,6 +31,14 @@ def test_a_config_error_shows_place_line_caret_and_suggestion(tw, tmp_path: Path
     assert lines[-1] == "2 errors in my.yaml.   tunewright explain E102"
 
 
+def test_names_and_keys_in_a_fix_are_quoted_for_a_shell() -> None:
+    problem = Problem("E507", values={"step": 3, "name": "my run"})
+    assert problem.fixes() == ["tunewright runs resume 'my run'"] == problem.to_json()["fixes"]
+    problem = Problem("E103", values={"key": "data.train[0].weight", "reason": "is odd", "value": 0})
+    assert problem.fixes()[0].startswith("tunewright explain 'data.train[0].weight' ")
+    assert "data.train[0].weight is odd" in problem.message()
+
+
 def test_train_says_that_nothing_was_started(tw, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(CONFIG)
     assert "Nothing was started." in tw("train", "my.yaml").err

@@ -86,7 +86,7 @@ def test_several_sources_are_carried_there_each(share: dict[str, float], tw: Run
     [
         (["--on", "slurm"], "E109", "--nodes 2"),
         (["--on", "slurm", "--nodes", "auto"], "E109", "--nodes 2"),
-        (["--on", "pbs", "--nodes", "2"], "E103", "slurm"),
+        (["--on", "pbs", "--nodes", "2"], "E133", "slurm"),
         (["--on", "slurm", "--nodes", "2", "--main", "a:1"], "E109", "launch.main"),
         (["--on", "slurm", "--nodes", "2", "--set", "launch.job.Partition=gpu"], "E103", "launch.job.Partition"),
         (["--on", "slurm", "--nodes", "2", "--set", 'launch.job={comment: "a\\nrm x"}'], "E103", "launch.job.comment"),

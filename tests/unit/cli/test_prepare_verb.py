@@ -48,6 +48,12 @@ def test_rows_are_encoded_once_and_found_again(tw: Run, model: Path, rows: Path)
     assert shown.code == 0 and "36 training rows" in shown.out and "train" in shown.err
 
 
+def test_rows_that_cannot_be_kept_are_not_said_to_be_there(tw: Run, model: Path, rows: Path, home: Path) -> None:
+    (home / "encoded").write_text("a file in the place of the folder")
+    ended = tw("prepare", str(model), str(rows))
+    assert ended.code != 0 and "E517" in ended.err and ended.out == ""
+
+
 def test_several_processes_make_the_bytes_of_one(
     tw: Run, model: Path, rows: Path, home: Path, request: pytest.FixtureRequest
 ) -> None:

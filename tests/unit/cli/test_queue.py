@@ -11,12 +11,14 @@ import pytest
 
 from tests.unit.cli.conftest import Run, conclude, story, tell
 from tunewright import api
+from tunewright.cli import live_display
 from tunewright.errors import error
 from tunewright.launch import queue_runner
 from tunewright.rundir import run_lock, run_queue
 from tunewright.rundir.run_dir import RunDir
 
 Enqueue = Callable[[str], RunDir]
+WAKE = queue_runner.wake
 
 
 @pytest.fixture
@@ -63,6 +65,8 @@ def test_runs_wait_in_their_order_until_it_is_changed(tw: Run, enqueue: Enqueue)
     assert tw("queue", "cancel", runs["a"].name).code == 0
     assert names(tw) == ["b", "c"]
     assert runs["a"].state() == "stopped"
+    assert tw("queue", "move", runs["b"].name, "9" * 20).out.strip().endswith("number 2 in the queue")
+    assert tw("queue", "move", runs["c"].name, "2").code == 0
     assert api.open_run(runs["b"].name).stop()
     assert names(tw) == ["c"]
 
@@ -165,6 +169,40 @@ def test_a_damaged_queue_is_an_error_with_a_fix(tw: Run, enqueue: Enqueue, home:
     assert ended.code != 0
     assert "E525" in ended.err
     assert "queue.json" in ended.err
+
+
+def test_where_there_can_be_no_queue_no_run_is_left_to_wait(
+    tw: Run, enqueue: Enqueue, model: Path, rows: Path, home: Path
+) -> None:
+    waits = enqueue("a")
+    (home / "queue" / "queue.json").write_text("{")
+    ended = tw("train", str(model), str(rows), "--queue", "-o", "kept")
+    assert ended.code != 0 and "E525" in ended.err
+    assert not Path("kept").exists()
+    (home / "queue" / "queue.json").unlink()  # as its message says
+    ended = tw("queue", "cancel", waits.name)
+    assert "this run is waiting; cancel needs a run that is in the queue" in ended.err
+
+
+def test_after_go_somebody_is_seen_to_start_what_waits(
+    tw: Run, enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = enqueue("a")
+    lock = run_lock.take(run.path)
+    assert lock is not None
+    monkeypatch.setattr(queue_runner, "wake", WAKE)
+    with run_queue.registered(run):  # as if it were on this machine: the process that starts the others waits for it
+        shown = tw("queue", "go", "--json").json
+        api.pause_queue()
+    os.close(lock)
+    assert shown["started"] and len(shown["waiting"]) == 1
+
+
+def test_who_watches_a_run_that_waits_is_told_so(tw: Run, enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = enqueue("a")
+    monkeypatch.setattr(live_display, "_follow", lambda _run: iter(()))
+    ended = tw("runs", "watch", run.name)
+    assert "It waits in the queue" in ended.err and "tunewright queue list" in ended.err
 
 
 def test_two_that_start_runs_at_once_are_one(tw: Run, enqueue: Enqueue, started: list[tuple[str, int]]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tunewright import api
-from tunewright.errors import TunewrightError, system_faults
+from tunewright.errors import TunewrightError, of_system, system_faults
 
 LONG = "x" * 300
 
@@ -24,6 +24,13 @@ def test_a_text_that_is_too_long_is_no_list(key: str) -> None:
     named = {"model.name": "smollm2", "data.train": "rows.jsonl", key: "x" * 5_000}
     with pytest.raises(TunewrightError, match=r"E103.*must be text of at most 4096 characters"):
         api.load(named=named)
+
+
+def test_what_is_refused_is_named_as_people_know_it(tmp_path: Path) -> None:
+    refused = of_system(OSError(30, "Read-only file system", str(tmp_path / "run" / ".staging-ab" / "a.json")), ".")
+    (problem,) = refused.problems
+    assert problem.code == "E521" and problem.values["path"] == str(tmp_path / "run")
+    assert f"ls -ld {tmp_path} " in problem.fixes()[1], "what is there can be listed"
 
 
 @pytest.mark.parametrize(

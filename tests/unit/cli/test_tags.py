@@ -41,7 +41,7 @@ def test_the_list_has_tags_where_there_are_any_and_finds_runs_by_them(tw: Any, r
 
 def test_what_is_no_tag_is_refused(tw: Any, runs: Path) -> None:
     shown = tw("runs", "tag", "first", "two words")
-    assert shown.code == 2 and "E103" in shown.err and "one word" in shown.err
+    assert shown.code == 2 and "E133" in shown.err and "one word" in shown.err
 
 
 def test_a_damaged_file_of_tags_leaves_the_list_whole(tw: Any, runs: Path) -> None:

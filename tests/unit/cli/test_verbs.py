@@ -237,6 +237,15 @@ def test_stop_and_logs_of_a_run_that_has_ended(tw, make_run: MakeRun) -> None:
     assert tw("logs", run.name, "--json").json["lines"] == ["transformers says \x1b[31mhello\x1b[0m"]
 
 
+def test_processes_that_say_nothing_are_not_called_one(tw, make_run: MakeRun) -> None:
+    run = make_run()
+    assert "has one process" in tw("runs", "ranks").err
+    plan = json.loads(run.dir.file("plan.json").read_text())
+    plan["run"]["launch"] |= {"processes": 2, "parts": 2}
+    run.dir.file("plan.json").write_text(json.dumps(plan))
+    assert "None of the 2 processes" in tw("runs", "ranks").err
+
+
 def test_a_finished_run_is_not_resumed(tw, make_run: MakeRun) -> None:
     make_run()
     shown = tw("resume")

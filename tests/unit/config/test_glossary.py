@@ -22,6 +22,19 @@ def test_every_code_is_explained_without_placeholders() -> None:
         assert "{" not in explained.title + "".join(explained.fixes)
 
 
+def test_a_key_inside_a_value_is_explained_as_the_value_is() -> None:
+    for path in (
+        "data.train[0].weight",
+        "peft.rank_pattern.q_proj",
+        "train.lr_scheduler_kwargs.x",
+        "launch.job.account",
+    ):
+        assert explain(path).kind == "key"
+    assert explain("peft.rank_pattern.q_proj").title == "peft.rank_pattern"
+    with pytest.raises(ConfigError):
+        explain("train.rank_pattern.q_proj")
+
+
 def test_every_key_is_explained_by_its_path_and_by_its_last_part() -> None:
     for path, field in options():
         for word in (path, path.rpartition(".")[2]):

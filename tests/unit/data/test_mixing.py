@@ -250,6 +250,15 @@ def test_fewer_rows_than_asked_for_are_told(tmp_path: Path) -> None:
     assert [note.code for note in loaded.notes] == ["W246"] and loaded.num_train == 9
 
 
+def test_a_weight_that_draws_no_row_is_told(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    kept, lost = write(tmp_path / "a.jsonl", pairs(0, 20)), write(tmp_path / "b.jsonl", pairs(100, 120))
+    config = DataConfig(train=[kept, {"path": lost, "weight": 0.02}])
+    loaded = load_examples(config, 7, "causal_lm")
+    assert [(note.code, note.values["path"]) for note in loaded.notes] == [("W252", lost)]
+    alone = DataConfig(train=[{"path": lost, "weight": 0.02}])
+    assert [problem.code for problem in judge(validated(alone, tokenizer), alone)] == ["E270"]
+
+
 def test_the_fingerprint_notices_a_change_in_any_source(tmp_path: Path) -> None:
     names = [write(tmp_path / f"{name}.jsonl", pairs(n, n + 9)) for name, n in (("a", 0), ("b", 50))]
     before = data_fingerprint(DataConfig(train=names))

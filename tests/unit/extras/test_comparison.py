@@ -181,6 +181,15 @@ def test_seeds_of_one_setting_are_one_row(cell: Cell) -> None:
     assert not any("another seed" in note for note in notes(comparison, choice))
 
 
+def test_a_run_that_is_named_twice_is_no_second_seed(cell: Cell, tmp_path: Path) -> None:
+    run, other = cell("lora-r4", 0.5, **{"peft.r": 4}), cell("lora-r8", 0.6, **{"peft.r": 8})
+    link = tmp_path / "link"
+    link.symlink_to(run.path)
+    comparison, choice = compared(run, other, run, RunDir(link))
+    assert [candidate.name for candidate in comparison.tuned] == ["lora-r4", "lora-r8"]
+    assert [len(row["runs"]) for row in to_json(comparison, choice)["rows"][1:]] == [1, 1]
+
+
 def test_without_answers_the_loss_is_compared_and_no_interval_is_made_up(cell: Cell) -> None:
     nothing: dict[str, Any] = {"rows": [], "before": [], "scores": lambda rows: {}, "task": "causal_lm"}
     runs = [cell("r4", 0.5, **nothing), cell("r8", 0.9, **nothing, **{"peft.r": 8})]

@@ -432,6 +432,8 @@ def test_more_trials_go_on_in_the_same_folder(tw: Any, model: Path, rows: Path, 
 def test_minutes_that_are_over_begin_nothing(tw: Any, command: list[str], trained: list[str]) -> None:
     shown = tw(*command, "--minutes", "0")
     assert shown.code == 1 and shown.json["trials"] == [] and not trained
+    said = tw(*command[:-1], "--minutes", "0")
+    assert said.code == 1 and "No trial was started" in said.err
 
 
 def test_a_score_that_is_better_when_higher_is_searched_upwards(
@@ -461,7 +463,8 @@ def _with_share(real: Callable[[RunDir], Any], shares: Iterator[float]) -> Calla
         (("--space", "train.learning_rate=1e-3..1e-5"), "E119"),
         (("--space", "peft.rr=4,8"), "peft.rr"),
         (("--space", "train.learning_rate=1e-4..7"), "E103"),
-        (("--metric", "beauty"), "E103"),
+        (("--space", "peft.r=2,4", "--space", "peft.r=8,16"), "--space names peft.r twice"),
+        (("--metric", "beauty"), "E133"),
         (("--set", "data.holdout=0"), "E109"),
     ],
 )

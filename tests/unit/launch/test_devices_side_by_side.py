@@ -21,7 +21,7 @@ __all__ = ["model", "tw"]
 def test_devices_are_asked_for_before_model_and_rows_are_looked_at(tw, model: Path, words: tuple[str, ...]) -> None:
     refused = tw(*words, str(model), "nosuch.jsonl", "--devices", "4711")
     assert refused.code == 2
-    assert "E103" in refused.err and "--devices" in refused.err
+    assert "E133" in refused.err and "--devices" in refused.err
 
 
 def test_all_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_all_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_devices_that_are_not_there_are_refused_with_those_that_are(text: str) -> None:
     with pytest.raises(ConfigError) as raised:
         named(text, is_on_cpu=False, num_gpus=2)
-    assert raised.value.problems[0].code == "E103"
+    assert raised.value.problems[0].code == "E133"
     assert "all, 0, 1" in str(raised.value)
 
 

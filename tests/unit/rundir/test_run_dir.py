@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -32,6 +33,28 @@ def test_unknown_and_ambiguous_names_are_errors(run: run_dir.RunDir) -> None:
     run_dir.create(run_dir.new_folder("shop", run_dir.runs_root()), "shop")
     with pytest.raises(ConfigError, match="E114"):
         run_dir.open_run("shop")
+
+
+@pytest.mark.parametrize(
+    ("state", "ways"),
+    [("finished", []), ("stopped", ["resume"]), ("failed", ["resume"]), ("waiting", ["watch", "resume"])],
+)
+def test_a_run_in_the_wrong_state_is_told_the_ways_that_are_open(
+    run: run_dir.RunDir, state: str, ways: list[str]
+) -> None:
+    run.update_info(state=state)
+    (problem,) = run_dir.unfit(run, "export").problems
+    assert problem.message() == f"this run is {state}; export needs a run that is finished"
+    assert problem.fixes() == [f"tunewright runs {way} {run.name}" for way in ways]
+
+
+def test_a_command_names_a_run_as_it_is_found_from_here(run: run_dir.RunDir, tmp_path: Path) -> None:
+    elsewhere = run_dir.create(tmp_path / "my run", "shop")
+    elsewhere.update_info(state="stopped")
+    (problem,) = run_dir.unfit(elsewhere, "export").problems
+    (fix,) = problem.fixes()
+    assert run.handle == run.name
+    assert [run_dir.open_run(word).path for word in shlex.split(fix)[3:]] == [elsewhere.path]
 
 
 def test_a_folder_in_use_is_never_taken(tmp_path: Path) -> None:

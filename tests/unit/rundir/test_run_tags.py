@@ -31,8 +31,16 @@ def test_what_is_no_word_is_refused_and_nothing_is_written(odd: str, run: RunDir
     for change in (lambda: run_tags.change(run, add=["new", odd]), lambda: run_tags.replace(run, [odd])):
         with pytest.raises(ConfigError) as failed:
             change()
-        assert failed.value.problems[0].code == "E103"
+        assert failed.value.problems[0].code == "E133"
     assert run.tags() == ("kept",)
+
+
+def test_odd_tags_of_an_edited_file_go_one_by_one(run: RunDir) -> None:
+    run.file(file_names.TAGS).write_text('{"tags": ["a b", "<b>", "paper"]}')
+    assert run_tags.change(run, remove=["a b"]) == ("<b>", "paper")
+    assert run_tags.change(run, add=["new"]) == ("<b>", "paper", "new")
+    with pytest.raises(ConfigError):
+        run_tags.replace(run, ["<b>"])
 
 
 def test_a_run_has_no_more_tags_than_can_be_looked_at(run: RunDir) -> None:

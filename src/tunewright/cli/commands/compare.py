@@ -136,7 +136,7 @@ def _ranks(text: str | None) -> list[int]:
 
 def _axes(texts: Sequence[str] | None) -> dict[str, str]:
     """PATH=V,V texts: the values by path."""
-    axes = {}
+    axes: dict[str, str] = {}
     for text in texts or ():
         path, equals, values = text.partition("=")
         if not (path and equals and values):
@@ -145,6 +145,7 @@ def _axes(texts: Sequence[str] | None) -> dict[str, str]:
                     text=text
                 )
             )
+        options.refuse_twice("--grid", path, axes)
         axes[path] = values
     return axes
 

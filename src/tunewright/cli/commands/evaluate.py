@@ -45,7 +45,7 @@ def evaluate(
 
     if benchmark is not None:
         if min_score:
-            raise error("E103", key="--min-score", reason=N_("is not for --benchmark"), value=min_score[0])
+            raise error("E133", name="--min-score", reason=N_("is not for --benchmark"), value=min_score[0])
         measure(run, benchmark, rows=rows, folder=include_path, online=online, as_json=as_json)
         return
     if rows == 0 and min_score:

@@ -166,7 +166,13 @@ def ranks(run: options.RunOrLastArgument = "last", as_json: options.JsonFlag = F
         console.as_json({"schema": 1, "run": str(trained.path), "name": trained.name, "ranks": rows})
         return
     if not states:
-        console.err().line(_("{name} has one process.").format(name=plan_summary.one_line(trained.name)))
+        count = trained.plan.run.launch.world
+        text = (
+            _("{name} has one process.")
+            if count == 1
+            else _("None of the {count} processes of {name} says where it is.")
+        )
+        console.err().line(text.format(name=plan_summary.one_line(trained.name), count=count))
         return
     heads = (
         _("process"), _("machine"), _("phase"), _("step"), _("waits in"), _("since"), _("computed in a step"), _("computes"),

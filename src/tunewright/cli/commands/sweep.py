@@ -92,7 +92,7 @@ def sweep(
 def _axes(texts: Sequence[str] | None) -> "list[SearchAxis]":
     from tunewright import api
 
-    axes = []
+    axes: list[SearchAxis] = []
     for text in texts or ():
         axis = api.search_axis(text)
         if axis is None:
@@ -101,6 +101,7 @@ def _axes(texts: Sequence[str] | None) -> "list[SearchAxis]":
                     text=text
                 )
             )
+        options.refuse_twice("--space", axis.path, [known.path for known in axes])
         axes.append(axis)
     return axes
 
@@ -190,12 +191,15 @@ def _print(search: "Sweep", *, is_json: bool, is_quiet: bool) -> None:
     elif is_quiet:
         channel.line(str(config) if config else "")
     else:
-        _table(search, channel)
-        channel.line()
+        if search.search.trials():
+            _table(search, channel)
+            channel.line()
         if comparison:
             plan_summary.labelled(channel, _("Verdict"), comparison.verdict)
         if page:
             plan_summary.labelled(channel, _("Report"), plan_summary.shorten(page))
+        if not search.search.trials():
+            console.note(_("No trial was started: the time was over before the first one."))
         if config:
             console.next_steps(
                 (paste_commands.command("train", paste_commands.shorten(config)), _("the best setting once more"))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +13,6 @@ from tunewright.config.methods import rank_field
 from tunewright.config.stored_record import Scores
 from tunewright.config.tasks import Task
 from tunewright.errors import TrainingError, error
-from tunewright.i18n import N_, Phrase
 from tunewright.metrics import paired_differences
 from tunewright.metrics.evaluated_rows import ExampleLoss, Sample
 from tunewright.metrics.metric_table import DECIDING, LOSS, AnswerKind, in_reading_order, is_loss
@@ -23,7 +23,7 @@ from tunewright.report.run_record import RunRecord
 from tunewright.report.run_record import read as read_record
 from tunewright.rundir import file_names
 from tunewright.rundir.records import BaselineRecord
-from tunewright.rundir.run_dir import DAMAGED, RunDir
+from tunewright.rundir.run_dir import DAMAGED, RunDir, unfit
 
 SEED = "train.seed"
 Key = tuple[int, str, str]
@@ -208,10 +208,11 @@ def compare_records(
     records: Sequence[RunRecord], shots: int | None = None, *, damaged: Sequence[RunDir] = ()
 ) -> Comparison:
     """The same of runs that were read, and those that could not be. Raises: as `compare`; TrainingError E525 for their rows."""
+    records = _apart(records)
     finished = list(filter(_is_finished, records))
     if not finished:
         run = records[0].run
-        raise error("E116", state=Phrase(run.state()), verb="compare", needed=N_("finished"), name=run.name)
+        raise unfit(run, "compare")
     first = finished[0]
     shared = _shared_rows(finished)
     read = _rows_read(finished)
@@ -247,6 +248,14 @@ def _read(runs: Sequence[RunDir]) -> tuple[list[RunRecord], list[tuple[RunDir, T
         except TrainingError as fault:
             damaged.append((run, fault))
     return records, damaged
+
+
+def _apart(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Each run once: one that is named twice, or by a link as well, would count as two seeds."""
+    by_folder: dict[Path, RunRecord] = {}
+    for record in records:
+        by_folder.setdefault(record.run.path.resolve(), record)
+    return list(by_folder.values())
 
 
 def _shared_rows(records: Sequence[RunRecord]) -> list[Key]:

@@ -22,6 +22,7 @@ from tunewright.extras.comparison.search_space import belongs
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.launch.devices import Device
+from tunewright.planning.check_config import conflict
 from tunewright.planning.run_plan import Plan
 from tunewright.report import html_page
 from tunewright.reporting import Reporter
@@ -140,7 +141,8 @@ def _combinations(grid: Grid) -> dict[str, Values]:
     """Name and values of each cell. Raises: ConfigError with what is wrong in any of them."""
     combinations: dict[str, Values] = {}
     base = grid.load().run
-    for method in grid.methods or (base.method,):
+    _refuse_two_ways(grid, base.method)
+    for method in dict.fromkeys(grid.methods) or (base.method,):
         axes = _axes(grid, method)
         for values in itertools.product(*axes.values()):
             cell = {**({"method": method} if grid.methods else {}), **dict(zip(axes, values, strict=True))}
@@ -155,13 +157,35 @@ def _combinations(grid: Grid) -> dict[str, Values]:
     }
     if len(combinations) > MOST_CELLS:
         raise error(
-            "E103",
-            key="compare",
+            "E133",
+            name="compare",
             reason=Phrase(N_("runs at most {count} cells"), count=MOST_CELLS),
             value=len(combinations),
         )
     check(grid, combinations.values())
     return combinations
+
+
+def _refuse_two_ways(grid: Grid, usual: str) -> None:
+    """One of two ways to give the values of a setting would be dropped in silence. Raises: ConfigError E109."""
+    ranks = {
+        f"peft.{field}" for method in grid.methods or (usual,) if method in METHODS and (field := rank_field(method))
+    }
+    ways = {"--ranks": ranks if grid.ranks else (), "--methods": ("method",) if grid.methods else ()}
+    ways["--seeds"] = ("train.seed",) if grid.seeds > 1 else ()
+    problems = [
+        conflict(
+            option,
+            f"--grid {path}",
+            N_("both give the values of one setting"),
+            Phrase(N_("leave out {name}"), name=option),
+        )
+        for option, paths in ways.items()
+        for path in paths
+        if path in grid.axes
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def check(grid: Grid, combinations: Iterable[Mapping[str, str]]) -> None:
@@ -182,10 +206,10 @@ def _axes(grid: Grid, method: str) -> dict[str, Sequence[str]]:
     row = METHODS.get(method)
     rank = rank_field(method) if row else None
     if grid.ranks and rank:
-        axes[f"peft.{rank}"] = [str(value) for value in grid.ranks]
+        axes[f"peft.{rank}"] = [str(value) for value in dict.fromkeys(grid.ranks)]
     for path, values in grid.axes.items():
         if row is None or len(grid.methods) < 2 or belongs(path, method):
-            axes[path] = values
+            axes[path] = list(dict.fromkeys(values))
     return axes
 
 

@@ -34,6 +34,11 @@ def gguf_folder(plan: ExportPlan) -> Path:
     return home() / "served" / name
 
 
+def is_made(plan: ExportPlan) -> bool:
+    """Whether the run was turned into GGUF before."""
+    return any((gguf_folder(plan) / name).is_file() for name in (MODEL, BASE, ADAPTER))
+
+
 def make_model(plan: ExportPlan, reporter: Reporter) -> None:
     """model.gguf, or base.gguf and adapter.gguf. Raises: as `extras.export.export_run.export`."""
     folder = gguf_folder(plan)

@@ -28,7 +28,7 @@ from tunewright.security import cache_faults, home
 def by_llama(plans: Sequence[ExportPlan], options: ServeOptions, reporter: Reporter) -> Iterator[Served]:
     """The runs of these plans, by llama.cpp. Raises: ExportError E601, E621, E640, E645; ModelError E324; TrainingError E515."""
     refuse_without_engine()
-    _refuse_different_bases(plans)
+    refuse_different_bases(plans)
     for number, plan in enumerate(plans):
         refuse_changed_base(plan.plan, plan.run.name)
         make = make_adapter if number else make_model
@@ -65,7 +65,7 @@ def _log() -> Path:
     return home() / "llama.log"
 
 
-def _refuse_different_bases(plans: Sequence[ExportPlan]) -> None:
+def refuse_different_bases(plans: Sequence[ExportPlan]) -> None:
     """Raises: ExportError E645."""
     first = plans[0]
     for other in plans[1:]:

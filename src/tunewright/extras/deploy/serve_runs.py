@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from tunewright.errors import Problem, error, errors_of
-from tunewright.extras.deploy.gguf_cache import gguf_plan
+from tunewright.extras.deploy.gguf_cache import gguf_plan, is_made
 from tunewright.extras.deploy.served import Served
 from tunewright.extras.export.export_plan import ExportPlan
+from tunewright.extras.export.tool_wheels import LLAMA_CPP, fetch_tool
 from tunewright.extras.serve.serve_options import ServeOptions
-from tunewright.i18n import N_, Phrase
+from tunewright.i18n import N_
 from tunewright.reporting import SILENT, Reporter
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 
 ENGINES = ("llama", "transformers")
 NOT_FOR_LLAMA = ("E603", "E620")  # what a run's own session can still serve
@@ -32,8 +33,9 @@ def open_server(
     _refuse_without_parts()
     _refuse_same_names(runs)
     _refuse_unfinished(runs)
-    from tunewright.extras.deploy.llama_runs import by_llama
+    from tunewright.extras.deploy.llama_runs import by_llama, refuse_different_bases
     from tunewright.extras.deploy.session_runs import by_sessions
+    from tunewright.extras.serve.llama_engine import refuse_without_engine
     from tunewright.extras.serve.run_front import bind
 
     bind(options.host, options.port).close()  # a port that is taken is told before files are made for minutes
@@ -45,6 +47,12 @@ def open_server(
         return
     plans = [gguf_plan(run, quant, is_alone=len(runs) == 1) for run in runs]
     problem = _refusal(plans, is_llama_wanted=engine == "llama")
+    if problem is None and not all(map(is_made, plans)):
+        refuse_without_engine()  # before anything is fetched
+        refuse_different_bases(plans)
+        fetch_tool(LLAMA_CPP, reporter)  # with it a plan sees what the converter would refuse
+        plans = [gguf_plan(run, quant, is_alone=len(runs) == 1) for run in runs]
+        problem = _refusal(plans, is_llama_wanted=engine == "llama")
     with by_sessions(runs, options, problem) if problem else by_llama(plans, options, reporter) as served:
         yield served
 
@@ -73,7 +81,7 @@ def _refuse_unfinished(runs: Sequence[RunDir]) -> None:
     """Raises: ConfigError E116."""
     for run in runs:
         if not run.adapter_dir.is_dir():
-            raise error("E116", state=Phrase(run.state()), verb="serve", needed=N_("finished"), name=run.name)
+            raise unfit(run, "serve")
 
 
 def _refuse_same_names(runs: Sequence[RunDir]) -> None:

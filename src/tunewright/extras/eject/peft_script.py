@@ -9,14 +9,14 @@ from tunewright.config.tasks import TASKS, Task
 from tunewright.data.tokenized.mapped_rows import DamagedRows
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import Problem, error, errors_of
-from tunewright.i18n import N_, Phrase
+from tunewright.errors import Problem, errors_of
+from tunewright.i18n import N_
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.planning.peft_kwargs import LABELLED, known_fields
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import atomic_io, output_targets, prepared_rows
 from tunewright.rundir.base_model import base_of
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 from tunewright.security import check_link, printable
 
 # Of mixed precision transformers wants the weights in fp32, and rounds them in each pass.
@@ -106,13 +106,7 @@ def eject(run: RunDir, folder: Path) -> Path:
     except DamagedRows:
         rows = None
     if rows is None:
-        raise error(
-            "E116",
-            state=Phrase(run.state()),
-            verb="eject",
-            needed=N_("prepared, with its encoded rows on this machine"),
-            name=run.name,
-        )
+        raise unfit(run, "eject", N_("prepared, with its encoded rows on this machine"))
     with run.private(), atomic_io.staging(target.parent) as staged:
         _write(staged, run, plan, rows.train, rows.held_out)
         atomic_io.publish_folder(staged, target)

@@ -10,7 +10,7 @@ from tunewright.config.methods import METHODS
 from tunewright.config.tasks import TASKS
 from tunewright.data.prompts import shared_system
 from tunewright.data.tokenized.tokenizer import load_tokenizer
-from tunewright.errors import Problem, error
+from tunewright.errors import Problem
 from tunewright.extras.export.adapter_limits import adapter_limits, highest_rank
 from tunewright.extras.export.effective_alpha import LoraConfig, effective_alpha, lora_config
 from tunewright.extras.export.formats import FORMATS, ExportFormat, Way, format_of, missing, unknown
@@ -23,7 +23,7 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.weight_shards import Headers, headers
 from tunewright.planning.memory_estimate import stored_bytes
 from tunewright.planning.run_plan import Plan
-from tunewright.rundir.run_dir import RunDir
+from tunewright.rundir.run_dir import RunDir, unfit
 from tunewright.security import safetensors_header
 
 SMALL_FILES = 4 * 2**20  # tokenizer, card, scripts
@@ -93,7 +93,7 @@ def make_export_plan(
     """
     row = format_of(to)
     if not run.adapter_dir.is_dir():
-        raise error("E116", state=Phrase(run.state()), verb="export", needed=N_("finished"), name=run.name)
+        raise unfit(run, "export")
     plan = run.plan()
     way = _way(row, as_)
     quant = _quant(row, plan, way, quant)

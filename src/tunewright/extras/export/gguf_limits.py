@@ -5,7 +5,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,7 +19,9 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection.tensor_names import listed
 from tunewright.inspection.weight_shards import Headers
 from tunewright.planning.run_plan import Plan
-from tunewright.security import read_json
+from tunewright.rundir import atomic_io
+from tunewright.rundir.checkpoints import sha256
+from tunewright.security import home, read_json
 
 # Bits a weight of the blocks of each type: gguf-py's GGML_QUANT_SIZES. Mixed types ("_m", "_s") by the one that most rows have.
 BITS: Mapping[str, float] = {
@@ -32,6 +35,7 @@ FALLBACK: Mapping[str, str] = {
 SUPER_BLOCK = 256
 TOKENIZER_FILES = ("tokenizer", "special_tokens", "added_tokens", "vocab", "merges", "chat_template")
 SENTENCEPIECE_FILE = "tokenizer.model"
+BY_DESIGN = "NotImplementedError"  # a full disk or an end by a signal may be over the next time
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,10 @@ def _is_known(backend: Tokenizer, tool: Path) -> bool:
 
 
 def _vocabulary_fault(plan: Plan, adapter: Path, tool: Path) -> str:
-    """Why the converter cannot write this vocabulary, in its own words; empty if it can."""
+    """Why the converter cannot write this vocabulary, in its own words; empty if it can.
+
+    What it would say again is remembered: a page with several formats asks for each, and each time takes some eight seconds.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
@@ -105,8 +112,22 @@ def _vocabulary_fault(plan: Plan, adapter: Path, tool: Path) -> str:
             if file.name.startswith(TOKENIZER_FILES):
                 shutil.copyfile(file, folder / file.name)
         complete_for_converter(folder, plan)
+        known = home() / "vocabularies" / f"{_digest([tool.name], folder)}"
+        with suppress(OSError, UnicodeDecodeError):
+            return known.read_text(encoding="utf-8")
         outfile = str(Path(scratch) / "vocabulary.gguf")
-        return run_script(tool / "convert_hf_to_gguf.py", "--vocab-only", "--outfile", outfile, str(folder))
+        fault = run_script(tool / "convert_hf_to_gguf.py", "--vocab-only", "--outfile", outfile, str(folder))
+    if not fault or fault.startswith(BY_DESIGN):
+        with suppress(OSError):
+            atomic_io.make_folder(known.parent)
+            atomic_io.write_text(known, fault)
+    return fault
+
+
+def _digest(words: Sequence[str], folder: Path) -> str:
+    """Of the words, and of names and contents of a folder's files."""
+    parts = [*words, *(f"{file.name} {sha256(file)}" for file in sorted(folder.iterdir()))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def complete_for_converter(folder: Path, plan: Plan) -> None:

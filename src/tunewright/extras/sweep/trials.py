@@ -76,7 +76,7 @@ class SweepSettings:
     def check(self) -> None:
         """Raises: ConfigError with everything that is wrong with the space or the metric."""
         if self.metric not in METRICS:
-            raise error("E103", key="--metric", reason=one_of(METRICS), value=self.metric)
+            raise error("E133", name="--metric", reason=one_of(METRICS), value=self.metric)
         axes = [axis for axis in self.space if axis.path == "method"]
         methods = axes[0].choices if axes else (self.config.load().run.method,)
         grid.check(self.config, [{"method": method} for method in methods])
@@ -203,7 +203,7 @@ class Sweep:
     def conclude(self, trial: TrialRun) -> SweepEnd:
         """Report the end of the run to the search. A run that was stopped by the user, or lost, leaves its trial open.
 
-        Raises: ConfigError E103 if the run has no such score.
+        Raises: ConfigError E133 if the run has no such score.
         """
         assert trial.run is not None
         state = trial.run.state()
@@ -231,7 +231,7 @@ class Sweep:
         metric = self.settings.metric
         if metric not in scores:
             self._end(trial, "failed", reason=f"no {metric}")
-            raise error("E103", key="--metric", reason=one_of(scores), value=metric)
+            raise error("E133", name="--metric", reason=one_of(scores), value=metric)
         if scores[metric] is None:
             return self._end(trial, "failed", reason=f"{metric} is not a number")
         costs = {
@@ -313,7 +313,7 @@ class Sweep:
 def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> Sweep:
     """The sweep of a folder, started now or earlier.
 
-    Raises: ExportError E601 without Optuna; ConfigError E103, E115, E126 if the folder holds something else, E128; what
+    Raises: ExportError E601 without Optuna; ConfigError E103, E115, E126 if the folder holds something else, E128, E133; what
     planning raises.
     """
     check_installed()

@@ -13,8 +13,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.api.run_handle import LoadingEstimate
 from tunewright.config.tasks import TASKS
-from tunewright.errors import error
-from tunewright.i18n import N_, Phrase
+from tunewright.rundir.run_dir import unfit
 from tunewright.studio import rendering
 from tunewright.studio.pages import run_rows
 from tunewright.studio.state import studio_of
@@ -122,7 +121,7 @@ def _answering(request: Request) -> api.TrainedRun:
     run = run_rows.run_named(request.path_params["name"])
     _plan = run.plan
     if not (run.adapter / "adapter_config.json").is_file():
-        raise error("E116", state=Phrase(run.state), verb="chat", needed=N_("finished"), name=run.name)
+        raise unfit(run.dir, "chat")
     return run
 
 

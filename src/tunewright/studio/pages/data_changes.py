@@ -160,7 +160,9 @@ def _fixes_of(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
                 return [api.Cut(row=number, code=row.code, column=column, characters=length)]
     except ValidationError as fault:
         raise error("E267", row=number, reason=str(fault.errors()[0]["msg"])) from fault
-    raise error("E103", key="change", value=change, reason="set_cell, set_row, leave_out, keep_first, cut, map_columns")
+    raise error(
+        "E133", name="change", value=change, reason="set_cell, set_row, leave_out, keep_first, cut, map_columns"
+    )
 
 
 async def undo(request: Request, form: FormData) -> Response:

@@ -16,7 +16,7 @@ BETWEEN = re.compile(r"[\s,;\uff0c\uff1b\u3001]+")  # Chinese commas too
 
 
 def change(request: Request, form: FormData) -> Response:
-    """`POST /runs/{name}/tags`: these tags, and no others. Raises: ConfigError E103 for what is no tag; as `api.replace_tags`."""
+    """`POST /runs/{name}/tags`: these tags, and no others. Raises: ConfigError E133 for what is no tag; as `api.replace_tags`."""
     run, typed = run_rows.run_named(request.path_params["name"]), rendering.text_of(form, "tags")
     try:
         api.replace_tags(run.dir, filter(None, BETWEEN.split(typed)))
