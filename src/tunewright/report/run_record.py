@@ -163,7 +163,7 @@ class RunRecord:
 
     @property
     def last_step(self) -> int:
-        return max([event.step for event in (*self.logs, *self.evals)], default=0)
+        return max([*(log.step for log in self.logs), *(event.step for event in self.evals)], default=0)
 
     @property
     def num_sessions(self) -> int:
