@@ -128,7 +128,8 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime
         raise error("E304", folder=str(folder), reason=problem.strerror or str(problem)) from problem
     if fault:
         raise error("E330", Where(str(path)), folder=str(folder), reason=fault)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     backend = _backend(path, digest)
     config = _read_json(folder / "tokenizer_config.json")
     special = {name: _content(config[name]) for name in SPECIAL if config.get(name)}
