@@ -6,13 +6,13 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
-def _finite(value: object) -> object:
-    """None for a measurement that JSON cannot hold."""
+def finite(value: object) -> object:
+    """None for a measurement that JSON cannot hold, every other value as it is."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 Number = Annotated[float, Field(ge=-1e150, le=1e150)]  # its square is finite
-Measured = Annotated[Number | None, BeforeValidator(_finite)]  # None where it was NaN or infinite
+Measured = Annotated[Number | None, BeforeValidator(finite)]  # None where it was NaN or infinite
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Stamp = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970
 Scores = dict[str, Measured]  # by the name of the metric, as metrics/metric_table.py has them

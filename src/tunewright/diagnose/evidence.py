@@ -13,7 +13,8 @@ from tunewright.metrics.evaluated_rows import Sample
 from tunewright.planning.resolve_adapter import learning_rate
 from tunewright.planning.run_plan import Plan
 from tunewright.rundir import file_names, run_dir
-from tunewright.rundir.events import EvalEvent, LogEvent
+from tunewright.rundir.curves import LoggedStep
+from tunewright.rundir.events import EvalEvent
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir
 from tunewright.rundir.run_end import end_problems
@@ -32,7 +33,7 @@ class Evidence:
     state: str
     plan: Plan
     summary: DataSummary | None
-    logs: Sequence[LogEvent]
+    logs: Sequence[LoggedStep]
     evals: Sequence[EvalEvent]
     before: Scores
     after: Scores
@@ -96,7 +97,7 @@ class Evidence:
         return self.summary.counts.get(kind, 0) if self.summary else 0
 
     @property
-    def last_log(self) -> LogEvent | None:
+    def last_log(self) -> LoggedStep | None:
         """The last logged step."""
         return self.logs[-1] if self.logs else None
 

@@ -15,7 +15,8 @@ from tunewright.metrics.per_example_scores import loss_marks
 from tunewright.planning.run_plan import Plan
 from tunewright.report.verdict import ScoreChange, Verdict, judge, pair
 from tunewright.rundir import file_names, model_card
-from tunewright.rundir.events import EvalEvent, LogEvent, ScoreEvent
+from tunewright.rundir.curves import LoggedStep
+from tunewright.rundir.events import EvalEvent, ScoreEvent
 from tunewright.rundir.record_reader import read_bytes
 from tunewright.rundir.records import BaselineRecord, RunInfo, RunResult
 from tunewright.rundir.run_dir import LIVE, RunDir
@@ -37,7 +38,7 @@ class RunRecord:
     history: RunHistory
 
     @property
-    def logs(self) -> list[LogEvent]:
+    def logs(self) -> list[LoggedStep]:
         """Logged steps in their order; of a very long run some, evenly spread."""
         return self.history.curves.logs.events
 
@@ -162,7 +163,7 @@ class RunRecord:
 
     @property
     def last_step(self) -> int:
-        return max([event.step for event in (*self.logs, *self.evals)], default=0)
+        return max([*(log.step for log in self.logs), *(event.step for event in self.evals)], default=0)
 
     @property
     def num_sessions(self) -> int:

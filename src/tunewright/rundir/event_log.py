@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from tunewright.config.stored_record import finite
 from tunewright.errors import Problem
 from tunewright.i18n import Phrase
 from tunewright.rundir import atomic_io
@@ -33,14 +34,17 @@ class EventLog:
     _waiting: deque[str] = field(default_factory=deque, init=False)  # lines that the disk refused
 
     def write(self, kind: str, **fields: object) -> None:
-        """Append an event of this kind. Raises: pydantic.ValidationError for fields that are not those of the kind."""
+        """Append an event of this kind; a number that is NaN or infinite is written as null.
+
+        Raises: pydantic.ValidationError for fields that are not those of the kind.
+        """
         assert kind in KINDS, kind
         if self._seq < 0:
             last = last_event(self.path)
             self._seq = last.seq if last else -1
         self._seq += 1
         head = {"seq": self._seq, "t": round(time.time(), 3), "step": self.step, "kind": kind}
-        event = parse_event({**head, **fields})
+        event = parse_event({**head, **{name: finite(value) for name, value in fields.items()}})
         assert fields.keys() <= type(event).model_fields.keys(), fields
         record = {"schema": SCHEMA, **event.to_stored()}
         self._waiting.append(json.dumps(record, ensure_ascii=False, allow_nan=False))
@@ -67,7 +71,7 @@ class EventLog:
 
 def each_event(path: Path) -> Iterator[Event]:
     """All events that are whole, read one by one; torn lines are left out. Raises: TrainingError E525."""
-    return (event for event, _place in events_of(path))
+    return (event for events, _place in events_of(path) for event in events)
 
 
 def read_events(path: Path) -> list[Event]:
@@ -107,11 +111,15 @@ class Tail:
     path: Path
     position: int = 0
 
-    def each(self) -> Iterator[Event]:
-        """Events written since the last call, one by one. Raises: TrainingError E525."""
-        for event, place in events_of(self.path, self.position):
+    def blocks(self) -> Iterator[list[Event]]:
+        """Events written since the last call, some at once. Raises: TrainingError E525."""
+        for events, place in events_of(self.path, self.position):
             self.position = place
-            yield event
+            yield events
+
+    def each(self) -> Iterator[Event]:
+        """The same one by one, to be read to the end. Raises: TrainingError E525."""
+        return (event for events in self.blocks() for event in events)
 
     def read(self) -> list[Event]:
         """All of them. Raises: TrainingError E525."""

@@ -15,12 +15,13 @@ from pydantic_core import from_json
 from tunewright.errors import TunewrightError, Where, error
 from tunewright.i18n import N_, Phrase
 from tunewright.rundir import file_names
-from tunewright.rundir.events import Event, parse_event
+from tunewright.rundir.events import Event, parse_event, parse_known
 
 M = TypeVar("M", bound=BaseModel)
 
 TORN = "EOF while parsing"  # how pydantic's reader begins what it says of the beginning of a JSON text
 HEAD = b'{"schema": '  # how all lines of events begin; inside a string of JSON its quotes would be escaped
+BLOCK_BYTES = 2**15
 NEEDED = (file_names.RUN_JSON, file_names.PLAN)  # without any other file a run is still one
 
 
@@ -71,10 +72,10 @@ def read_rows(path: Path, model: type[M]) -> list[M]:
     ]
 
 
-def events_of(path: Path, start: int = 0) -> Iterator[tuple[Event, int]]:
-    """The whole events of a file from byte `start` on, each with the offset after it; nothing if there is no such file.
+def events_of(path: Path, start: int = 0) -> Iterator[tuple[list[Event], int]]:
+    """The whole events of a file from byte `start` on, some at once, with the offset after them; nothing if there is no such file.
 
-    They are read one by one. A last line without an end is left for later. Raises: TrainingError E525.
+    A last line without an end is left for later. Raises: TrainingError E525, after the events before it were given.
     """
     if not path.exists():
         return
@@ -84,17 +85,34 @@ def events_of(path: Path, start: int = 0) -> Iterator[tuple[Event, int]]:
     try:
         with path.open("rb") as file:
             file.seek(start)
-            for line in file:
-                event = event_of(line)
-                if not line.endswith(b"\n"):
+            while block := file.read(BLOCK_BYTES) + file.readline():
+                *lines, rest = block.split(b"\n")
+                if events := _known_events(block, lines):
+                    place += len(block) - len(rest)
+                    yield events, place
+                    lines = []
+                for line in lines:
+                    event = event_of(line)
+                    place += len(line) + 1
+                    if event is not None:
+                        yield [event], place
+                if line := rest:
+                    event_of(line)
                     return
-                place += len(line)
-                if event is not None:
-                    yield event, place
     except OSError as fault:
         raise unreadable(path, fault.strerror or str(fault)) from fault
     except ValueError as fault:
         raise unreadable(path, _reason(fault, line), _line_at(path, place)) from fault
+
+
+def _known_events(block: bytes, lines: list[bytes]) -> list[Event] | None:
+    """The events of all lines of a block, if each is a whole one of a kind that is known; else they are to be read one by one."""
+    if b"N" in block or b"I" in block:  # there might be a NaN or Infinity among them
+        return None
+    try:
+        return parse_known(lines)
+    except ValidationError:
+        return None
 
 
 def event_of(line: bytes) -> Event | None:

@@ -1,7 +1,9 @@
 """The events of a run in one pass and in bounded memory, whatever their number: curves, scores, times, alerts, the end."""
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Generic, TypeVar
 
 from tunewright.rundir.curves import MOST, Curves
@@ -81,13 +83,24 @@ class RunHistory:
     num_sessions: int = 0  # how often training was begun
     peak_bytes: int = 0  # the most memory that was logged
 
-    def take(self, event: Event) -> None:
-        """The next event."""
+    def take(self, events: Iterable[Event]) -> None:
+        """The next events."""
+        for kind, group in groupby(events, type):
+            if issubclass(kind, LogEvent):
+                self._take_logs([event for event in group if isinstance(event, LogEvent)])
+            else:
+                for event in group:
+                    self._take_other(event)
+
+    def _take_logs(self, events: Sequence[LogEvent]) -> None:
+        self.clock.take(events[-1])
+        self.curves.take_logs(events)
+        self.peak_bytes = max(self.peak_bytes, *(event.rss_bytes for event in events))
+
+    def _take_other(self, event: Event) -> None:
         self.clock.take(event)
         self.curves.take(event)
         match event:
-            case LogEvent():
-                self.peak_bytes = max(self.peak_bytes, event.rss_bytes)
             case ScoreEvent():
                 self.scores[event.which] = event
             case NoteEvent():
@@ -106,6 +119,6 @@ class RunHistory:
 def read_history(run: RunDir, most: int = MOST) -> RunHistory:
     """The history of a run, its curves with at least `most` points where there are more. Raises: TrainingError E525."""
     history = RunHistory(Curves(most))
-    for event in run.each_event():
-        history.take(event)
+    for events in run.tail().blocks():
+        history.take(events)
     return history

@@ -1,5 +1,6 @@
 """The state of a running run, as its events tell it: for whoever shows it, in a terminal or on a page."""
 
+from array import array
 from dataclasses import dataclass, field
 
 from tunewright.config.tasks import Task
@@ -12,8 +13,8 @@ MUCH_WAITING = 0.2  # of the time, for a core that another program has
 class CurveTail:
     """A measure by step; what a resumed run does again replaces what it did before."""
 
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    steps: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
 
     def add(self, step: int, value: float) -> None:
         while self.steps and self.steps[-1] >= step:
@@ -52,6 +53,8 @@ class ProgressView:
     def take(self, event: Event) -> None:
         """Update from one event; those of unknown kinds are ignored."""
         match event:
+            case LogEvent():
+                self._take_log(event)
             case PhaseBeginEvent():
                 self.phase = event.phase
                 self.done = 0
@@ -60,8 +63,6 @@ class ProgressView:
                 self.phase = event.phase
                 self.done = event.done
                 self.total = event.total
-            case LogEvent():
-                self._take_log(event)
             case EvalEvent() if event.held_out_loss is not None:
                 self.held_out.add(event.step, event.held_out_loss)
             case CheckpointEvent():

@@ -41,9 +41,10 @@ class Watch:
         """Read what is new; how far the events were read, in bytes. Raises: TrainingError E525."""
         with self._lock:
             if self._tail.path.is_file():
-                for event in self._tail.each():
-                    self.history.take(event)
-                    self.view.take(event)
+                for events in self._tail.blocks():
+                    self.history.take(events)
+                    for event in events:
+                        self.view.take(event)
             return self._tail.position
 
 

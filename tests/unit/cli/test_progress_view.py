@@ -96,7 +96,7 @@ def test_what_a_resumed_run_does_again_replaces_what_it_did_before() -> None:
     view = view_of(
         log(1, 3.0), log(2, 2.0), log(3, 1.9), as_event({"kind": "note", "text": "resumed", "step": 0}), log(3, 1.0)
     )
-    assert view.losses.values == [3.0, 2.0, 1.0]
+    assert list(view.losses.values) == [3.0, 2.0, 1.0]
     assert view.step == 3
 
 

@@ -120,6 +120,19 @@ def test_built_in_templates_begin_as_the_tokenizer_begins_a_text(
         assert row.input_ids[: row.prompt_length] == tokenizer.encode("hi\n", add_special_tokens=True)
 
 
+def test_a_tokenizer_that_is_in_use_is_not_read_again_until_its_file_changes(backend: Tokenizer, tmp_path: Path) -> None:
+    backend.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "</s>"}')
+    first = load_tokenizer(tmp_path, "plain")
+    assert load_tokenizer(tmp_path, "chatml").backend is first.backend
+    other = Tokenizer.from_str(backend.to_str())
+    other.add_tokens(["something"])
+    other.save(str(tmp_path / "tokenizer.json"))
+    changed = load_tokenizer(tmp_path, "plain")
+    assert changed.backend is not first.backend and changed.digest != first.digest
+    assert changed.backend.token_to_id("something") is not None and first.backend.token_to_id("something") is None
+
+
 def test_chinese_and_emoji_are_learned_whole(backend: Tokenizer) -> None:
     tokenizer = with_template(backend, CHATML, "<|im_end|>")
     example = Example(1, "f", 1, (Message("user", "你好"), Message("assistant", "很高兴🙂")))

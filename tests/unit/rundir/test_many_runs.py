@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tunewright.report.loss_charts import smooth
 from tunewright.rundir import event_log, file_names, record_reader, run_dir
 from tunewright.rundir.curves import Curves, RunCurve
 from tunewright.rundir.run_dir import RunDir
-from tunewright.rundir.run_history import MOST_SAID, read_history
+from tunewright.rundir.run_history import MOST_SAID, RunHistory, read_history
 
 
 def write_events(run: RunDir, count: int) -> None:
@@ -58,18 +59,18 @@ def test_the_state_is_read_from_the_end(run: RunDir, monkeypatch: pytest.MonkeyP
 
 
 def test_a_tail_reads_every_line_once(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    tail, read, event_of = run.tail(), 0, record_reader.event_of
+    tail, read, parse_known = run.tail(), 0, record_reader.parse_known
 
-    def counting(line: bytes) -> Any:
+    def counting(lines: list[bytes]) -> Any:
         nonlocal read
-        read += 1
-        return event_of(line)
+        read += len(lines)
+        return parse_known(lines)
 
-    monkeypatch.setattr(record_reader, "event_of", counting)
+    monkeypatch.setattr(record_reader, "parse_known", counting)
     for number in range(100):
         run.events.write("note", text=str(number))
         assert [event.text for event in tail.read()] == [str(number)]
-    assert read <= 200
+    assert read == 100
 
 
 def test_a_thinned_curve_takes_back_what_a_resumed_run_does_again() -> None:
@@ -83,6 +84,33 @@ def test_a_thinned_curve_takes_back_what_a_resumed_run_does_again() -> None:
     assert len(curve.events) <= 20 and (curve.events[-1].step, curve.events[-1].loss) == (119, 2.0)
     steps = [log.step for log in curve.events]
     assert steps == sorted(set(steps)) and all((log.loss == 1.0) == (log.step < 50) for log in curve.events)
+
+
+@pytest.mark.parametrize("most", [1, 3, 10])
+def test_curves_are_the_same_however_many_events_come_at_once(most: int) -> None:
+    random = Random(most)
+    steps = [
+        *range(1, 90),
+        *range(40, 130),
+        60,
+        60,
+        *range(61, 64),
+        *range(200, 260),
+    ]  # resumed, twice the same, gone back
+    events = [event("log", step=step, loss=float(number)) for number, step in enumerate(steps)]
+    for number in range(0, len(events), 7):
+        events.insert(number, event("eval", step=events[number].step, held_out_loss=float(number)))
+    one_by_one = RunHistory(Curves(most))
+    for single in events:
+        one_by_one.take([single])
+    assert len(one_by_one.curves.logs.events) <= 2 * most
+    for _try in range(20):
+        blocks, rest = RunHistory(Curves(most)), events
+        while rest:
+            size = random.randint(1, 50)
+            blocks.take(rest[:size])
+            rest = rest[size:]
+        assert blocks == one_by_one
 
 
 def test_short_curves_are_whole() -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from tokenizers import Encoding, Tokenizer
 
@@ -26,6 +27,7 @@ SHOWN = 120  # characters of a text that cannot be encoded
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 TOOL_TEMPLATE = "additional_chat_templates/tool_use.jinja"
 MAX_TEMPLATE_BYTES = 2**20  # the longest of well-known models have some tens of thousands
+_HELD: WeakValueDictionary[str, Tokenizer] = WeakValueDictionary()  # by digest of the file; each takes some 25 MB
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,9 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime
         raise error("E304", folder=str(folder), reason=problem.strerror or str(problem)) from problem
     if fault:
         raise error("E330", Where(str(path)), folder=str(folder), reason=fault)
-    try:
-        backend = Tokenizer.from_file(str(path))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
-        raise error("E304", folder=str(folder), reason=str(problem)) from problem
-    backend.no_truncation()
-    backend.no_padding()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    backend = _backend(path, digest)
     config = _read_json(folder / "tokenizer_config.json")
     special = {name: _content(config[name]) for name in SPECIAL if config.get(name)}
     template = _template(folder, config, chat_template, special)
@@ -150,8 +147,24 @@ def load_tokenizer(folder: Path, chat_template: str | None = None, day: datetime
         unk_id=backend.token_to_id(unk) if unk else None,
         tool_template=_tool_template(folder, config, special) if chat_template is None else None,
         day=day or today(),
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        digest=digest,
     )
+
+
+def _backend(path: Path, digest: str) -> Tokenizer:
+    """What a file holds; the one that another look or plan of this process still has, where there is one."""
+    backend = _HELD.get(digest)
+    if backend is None:
+        try:
+            backend = Tokenizer.from_file(str(path))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as problem:  # tokenizers raises bare Exception, and its panics are none of them
+            raise error("E304", folder=str(path.parent), reason=str(problem)) from problem
+        backend.no_truncation()
+        backend.no_padding()
+        _HELD[digest] = backend
+    return backend
 
 
 def _begins_with_bos(backend: Tokenizer, special: dict[str, str]) -> bool:
