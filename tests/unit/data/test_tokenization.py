@@ -120,7 +120,9 @@ def test_built_in_templates_begin_as_the_tokenizer_begins_a_text(
         assert row.input_ids[: row.prompt_length] == tokenizer.encode("hi\n", add_special_tokens=True)
 
 
-def test_a_tokenizer_that_is_in_use_is_not_read_again_until_its_file_changes(backend: Tokenizer, tmp_path: Path) -> None:
+def test_a_tokenizer_that_is_in_use_is_not_read_again_until_its_file_changes(
+    backend: Tokenizer, tmp_path: Path
+) -> None:
     backend.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>", "eos_token": "</s>"}')
     first = load_tokenizer(tmp_path, "plain")
