@@ -141,6 +141,57 @@ def test_columns_that_say_nothing_are_named_on_the_page(browser: TestClient, bui
     assert "9 rows = " in text_of(mapped)
 
 
+def taken(browser: TestClient, address: str, page: Any) -> Any:
+    """The page after its first button of a fix was pressed."""
+    found = re.search(r'name="take" value="([^"]*)"', page.text)
+    assert found, page.text
+    return browser.post(f"{address}/take", data={"take": html.unescape(found[1])}, headers=HTMX)
+
+
+def test_columns_that_say_nothing_are_read_as_a_button_offers(browser: TestClient, built_in: Path) -> None:
+    made = [{"a message": f"ask {n}", "team": "bill" if n % 2 else "help"} for n in range(40)]
+    address = sent(browser, ("odd.jsonl", as_jsonl(made))).headers["location"]
+    page = browser.get(address)
+    assert "Read it so: a message → text, team → label, task seq_cls" in text_of(page)
+    shown = text_of(taken(browser, address, page))
+    assert "40 rows = " in shown and "a message -> text, team -> label" in shown
+    assert data_store.settings(address.removeprefix("/data/"))["task"] == "seq_cls"
+
+
+def test_a_table_in_another_encoding_is_read_as_a_button_offers(browser: TestClient, built_in: Path) -> None:
+    table = "问题,回答\n" + "".join(f"第{n}个问题是什么？,这是第{n}个回答。\n" for n in range(12))
+    answer = sent(browser, ("表.csv", table.encode("gb18030")))
+    assert answer.status_code == 303, answer.text
+    address = answer.headers["location"]
+    page = browser.get(address)
+    assert "E239" in page.text and "encoding gb18030" in text_of(page)
+    mended = text_of(taken(browser, address, page))
+    assert "12 rows = " in mended and "第3个问题是什么" in mended
+    assert data_store.settings(address.removeprefix("/data/"))["data.encoding"] == "gb18030"
+
+
+@pytest.mark.parametrize(
+    "fix", ["", "--lr 3", "--set data.encoding=none", "--task other", "--model ../x", "--map a=b", "--map prompt=none"]
+)
+def test_a_foreign_fix_takes_nothing(fix: str, browser: TestClient, data: str) -> None:
+    browser.post(f"{data}/take", data={"take": fix}, headers=HTMX)
+    entry = data_store.entry(data.removeprefix("/data/"))
+    assert (entry.task, entry.encoding, entry.model) == ("auto", None, "smollm2")
+    assert browser.get(data).status_code == 200
+
+
+def test_what_is_shown_stays_chosen_while_rows_are_mended(browser: TestClient, data: str) -> None:
+    part = browser.get(f"{data}/rows?kind=empty", headers=HTMX)
+    assert '<option value="empty" selected>' in part.text
+    edit = html.unescape(re.findall(rf'hx-get="({data}/rows/3[^"]*)"', part.text)[0])
+    assert 'name="kind" value="empty"' in browser.get(edit, headers=HTMX).text
+
+
+def test_a_refusal_leads_back_to_its_form(browser: TestClient) -> None:
+    answer = sent(browser, ("rows.zip", b"PK"), headers={"referer": "http://127.0.0.1/data"})
+    assert 'class="button" href="/data"' in answer.text
+
+
 def test_another_limit_is_tried_before_it_is_taken(browser: TestClient, data: str) -> None:
     part = browser.get(f"{data}/lengths?max_length=20", headers=HTMX)
     assert "11 rows would be cut" in text_of(part) and 'value="20"' in part.text

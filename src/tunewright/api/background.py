@@ -12,7 +12,8 @@ from tunewright.inspection.builtin_models import builtin_model
 from tunewright.launch import begin_work
 from tunewright.rundir import background_work, file_names, output_targets
 from tunewright.rundir.background_work import BackgroundWork
-from tunewright.rundir.model_card import merged_loading_code
+from tunewright.rundir.base_model import base_of
+from tunewright.rundir.model_card import loading_code_elsewhere, merged_loading_code
 from tunewright.rundir.run_dir import RunDir, unfit
 
 
@@ -112,7 +113,8 @@ def usage(work: BackgroundWork) -> str:
     if record.do == "eject":
         return shlex.join(["python", str(Path(record.target) / "train.py")])
     if record.options.get("to") == "peft":
-        return shlex.join(["tunewright", "verify", record.target])
+        plan = RunDir(Path(record.run)).plan()
+        return loading_code_elsewhere(plan, base_of(plan).name, record.target)
     words = ["tunewright", "export", "check", record.target, "--run", Path(record.run).name]
     return shlex.join(words) if record.do == "export" else ""
 

@@ -82,6 +82,7 @@ def settings_in(text: str, method: str) -> dict[str, object] | None:
     except ValueError:
         return None
     settings: dict[str, object] = {}
+    mapping: dict[str, str] = {}
     while words:
         flag = words.pop(0)
         path = _path_of(flag, str(settings.get("method", method)))
@@ -89,6 +90,12 @@ def settings_in(text: str, method: str) -> dict[str, object] | None:
             settings[path] = True
             continue
         value = words.pop(0) if words else ""
+        if flag == "--map":
+            role, _equals, column = value.partition("=")
+            if not role or not column:
+                return None
+            mapping[role] = column
+            continue
         if flag == "--set":
             path, value = value.partition("=")[::2]
         if not path or not value or value.startswith("--"):
@@ -97,7 +104,7 @@ def settings_in(text: str, method: str) -> dict[str, object] | None:
             settings[path] = parse_set(f"{path}={value}")[1]
         except ConfigError:
             return None
-    return settings or None
+    return settings | ({MAP: mapping} if mapping else {}) or None
 
 
 def _path_of(flag: str, method: str) -> str:

@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from tunewright.errors import TunewrightError, error, unexpected
@@ -28,6 +30,8 @@ class PendingLook(Generic[Seen]):
     done: int = 0
     total: int = 0
     is_stopped: bool = False
+    said: str = field(default="", init=False)
+    """what it does now, where that takes a moment"""
     _outcome: "Future[Seen]" = field(default_factory=Future)
     _begun: float = field(default=0.0, init=False)
 
@@ -40,7 +44,7 @@ class PendingLook(Generic[Seen]):
             raise _StoppedError
 
     def note(self, text: str) -> None:
-        pass
+        self.said = text
 
     def stop(self) -> None:
         """End it at its next step, if it has not ended."""
@@ -97,7 +101,9 @@ class BackgroundLooks(Generic[Seen]):
             pending = self._pending.get(key)
             if pending is None:
                 pending = self._pending[key] = PendingLook()
-                threading.Thread(target=self._perform, args=(key, look, pending), daemon=True).start()
+                # It speaks the language of whoever asked first.
+                perform = partial(copy_context().run, self._perform, key, look, pending)
+                threading.Thread(target=perform, daemon=True).start()
         return pending
 
     def stop(self, key: Hashable) -> None:

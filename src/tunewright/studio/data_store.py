@@ -33,6 +33,7 @@ class DataEntry(FrozenModel):
     model: str = DEFAULT_MODEL
     task: str = "auto"
     max_length: int | None = None
+    encoding: str | None = None
     fixes: list[dict[str, Any]] = Field(default_factory=list)
     fixed: dict[str, object] = Field(default_factory=dict)
 
@@ -98,6 +99,7 @@ def original_settings(data: DataEntry) -> dict[str, object]:
     values |= {"task": data.task} if data.task != "auto" else {}
     values |= {"data.max_length": data.max_length} if data.max_length else {}
     values |= {"data.holdout": data.holdout} if data.holdout is not None else {}
+    values |= {"data.encoding": data.encoding} if data.encoding else {}
     return values | ({"data.map": mapping} if (mapping := data.mapping) else {})
 
 

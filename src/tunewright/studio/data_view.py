@@ -38,6 +38,9 @@ LEAVABLE = (
     "without_end_token", "leaked", "truncated", "conflict", "control_tokens", "mojibake",
 )  # fmt: skip
 BROKEN = LEAVABLE[:8]  # kinds of rows that a run would not take
+# What a fix may set by a button: by dotted path, where it is kept with the data.
+TAKEN = {"model.name": "model", "task": "task", "data.encoding": "encoding", "data.max_length": "max_length"}
+COLUMNS = "data.map"
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,21 @@ class DataPage:
     refused: Sequence[Problem] = ()
     """why a change was not made"""
 
+    def take(self, fix: str) -> str:
+        """What a button does that takes the fix of a problem, in words; empty for a fix that no button can take."""
+        settings = settings_in_fix(fix)
+        columns = settings.pop(COLUMNS, None)
+        assert columns is None or isinstance(columns, dict)
+        words = [f"{column} → {role}" for role, column in (columns or {}).items()]
+        names = {"task": _("task"), "model.name": _("model"), "data.encoding": _("encoding")}
+        return ", ".join([*words, *(f"{names.get(path, path)} {value}" for path, value in settings.items())])
+
+
+def settings_in_fix(fix: str) -> dict[str, object]:
+    """The settings of data that the flags of a fix stand for, by dotted path; none for a fix that is anything else."""
+    settings = api.settings_in(fix, "lora") or {}
+    return settings if settings.keys() <= {*TAKEN, COLUMNS} else {}
+
 
 def data_page(
     entry: DataEntry,
@@ -201,8 +219,10 @@ def data_page(
         refused=refused,
     )
     if isinstance(outcome, ModelFetch):
-        return replace(page, fetch=outcome)
+        page = replace(page, fetch=outcome)
     try:
+        if isinstance(outcome, ModelFetch):
+            return replace(page, first=_first_rows(entry))
         if not outcome.has_ended:
             return replace(page, looking=outcome, first=_first_rows(entry))
         look = outcome.result()

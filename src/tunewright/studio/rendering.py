@@ -83,7 +83,8 @@ def see(request: Request, address: str) -> Response:
 def failure(request: Request, fault: TunewrightError, status: int = 409) -> Response:
     """What is wrong, as a page or as the part of one."""
     template = "problems.html.j2" if is_partial(request) else "failure.html.j2"
-    return page(template, request, status=status, problems=fault.problems)
+    back = _here(request) if request.method == "POST" else "/"
+    return page(template, request, status=status, problems=fault.problems, back=back)
 
 
 def telling(handler: Callable[[Request, FormData], Response]) -> Callable[[Request, FormData], Response]:
@@ -94,7 +95,9 @@ def telling(handler: Callable[[Request, FormData], Response]) -> Callable[[Reque
             return handler(request, form)
         except TunewrightError as fault:
             answer = failure(request, fault)
-            answer.headers.update({"hx-retarget": "#told", "hx-reswap": "innerHTML"} if is_partial(request) else {})
+            answer.headers.update(
+                {"hx-retarget": "#told", "hx-reswap": "innerHTML show:top"} if is_partial(request) else {}
+            )
             return answer
 
     return told

@@ -174,7 +174,7 @@ def test_why_it_ended_is_kept(
     ("fields", "wanted"),
     [
         ({"do": "export", "options": {"to": "gguf"}, "command": "llama-server -m x"}, "llama-server -m x"),
-        ({"do": "export", "options": {"to": "peft"}}, "tunewright verify '/a b'"),
+        ({"do": "export", "options": {"to": "peft"}}, """PeftModel.from_pretrained(base, "/a b")"""),
         ({"do": "export", "options": {"to": "ct2"}}, "tunewright export check '/a b' --run shop"),
         ({"do": "eject"}, "python '/a b/train.py'"),
         ({"do": "merge"}, 'AutoModelForCausalLM.from_pretrained("/a b")'),

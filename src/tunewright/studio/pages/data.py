@@ -13,7 +13,7 @@ from starlette.routing import Route
 from tunewright import api
 from tunewright.config.tasks import TASKS
 from tunewright.reporting import Reporter
-from tunewright.studio import data_store, data_view, model_fetch, rendering, uploads
+from tunewright.studio import data_choices, data_store, data_view, model_fetch, rendering, uploads
 from tunewright.studio.background_looks import PendingLook
 from tunewright.studio.data_store import DataEntry
 from tunewright.studio.data_view import DataPage, RowFilters
@@ -31,6 +31,7 @@ def index(request: Request) -> Response:
         request,
         entries=data_store.every(),
         folder=str(Path.cwd()),
+        demos=data_choices.DEMOS,
         most_files=uploads.MAX_FILES,
         most_bytes=uploads.MAX_BYTES,
     )

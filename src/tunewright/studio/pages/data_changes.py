@@ -18,7 +18,7 @@ from tunewright.data.row_fixes import changes_rows
 from tunewright.errors import TunewrightError, error
 from tunewright.inspection.builtin_models import DEFAULT_MODEL
 from tunewright.security import jail
-from tunewright.studio import data_choices, data_store, model_fetch, rendering, uploads
+from tunewright.studio import data_choices, data_store, data_view, model_fetch, rendering, uploads
 from tunewright.studio.data_store import DataEntry
 from tunewright.studio.data_view import RowFilters
 from tunewright.studio.pages import data
@@ -62,8 +62,12 @@ def demo(request: Request, form: FormData) -> Response:
 
 
 def _added(request: Request, path: str, name: str) -> Response:
-    """What was brought, if its first rows can be read."""
-    api.first_rows(api.load(named={"model.name": DEFAULT_MODEL, "data.train": path}), limit=1)
+    """What was brought, if its first rows can be read; its page asks for the encoding where that is not UTF-8."""
+    try:
+        api.first_rows(api.load(named={"model.name": DEFAULT_MODEL, "data.train": path}), limit=1)
+    except TunewrightError as fault:
+        if any(problem.code != "E239" for problem in fault.problems):
+            raise
     return rendering.see(request, f"/data/{data_store.add(path, name).id}")
 
 
@@ -86,6 +90,22 @@ async def settings(request: Request, form: FormData) -> Response:
 def _model(name: str) -> str:
     """A built-in model, or a folder below the one that the studio was started in. Raises: ModelError E315, E302."""
     return name if name in api.builtin_models() else str(jail(Path.cwd(), name.rstrip("/")))
+
+
+async def take(request: Request, form: FormData) -> Response:
+    """`POST /data/{id}/take`: what a fix says that the page named: columns, task, model, encoding. Raises: ConfigError."""
+    entry = await data.entry_of(request)
+    settings = data_view.settings_in_fix(rendering.text_of(form, "take"))
+    api.load(named={**data_store.settings_of(entry), **settings})
+    columns = settings.pop(data_view.COLUMNS, None)
+    values = {data_view.TAKEN[path]: value for path, value in settings.items()}
+    values |= {"model": _model(str(values["model"]))} if "model" in values else {}
+    changed = await run_in_threadpool(partial(entry.changed, **values))
+    if columns:
+        changed = await with_fixes(
+            request, changed, [*changed.row_fixes, api.MapColumns.model_validate({"columns": columns})]
+        )
+    return await _changed(request, form, changed)
 
 
 async def fetch(request: Request, form: FormData) -> Response:
@@ -243,7 +263,7 @@ ROUTES = [
     *(
         Route(f"/data/{{id}}/{name}", rendering.read_form(_keeping(handler)), methods=["POST"])
         for name, handler in [
-            ("settings", _in_turn(settings)), ("fetch", fetch), ("stop", stop),
+            ("settings", _in_turn(settings)), ("take", _in_turn(take)), ("fetch", fetch), ("stop", stop),
             ("map", _of_rows(_in_turn(map_columns))), ("fix", _of_rows(_in_turn(fix))), ("undo", _of_rows(_in_turn(undo))),
         ]
     ),

@@ -37,9 +37,9 @@ def show(request: Request) -> Response:
     except TrainingError as fault:
         return rendering.page("damaged.html.j2", request, name=run.name, problems=fault.problems)
     sections, damage = _sections(watch)
-    shown: dict[str, Any] = {**status}
+    shown: dict[str, Any] = {**status, "has_adapter": run.adapter.is_dir()}
     if sections:
-        shown = {**sections, **findings.cards(run, sections["findings"]), **status}
+        shown = {**sections, **findings.cards(run, sections["findings"]), **shown}
         shown["problems"] = []  # the verdict names them
     return rendering.page("run.html.j2", request, **shown, damage=damage, log=_log(run))
 
