@@ -18,6 +18,7 @@ from tunewright.report.sample_pairs import SamplePair
 from tunewright.rundir import atomic_io, file_names, output_targets
 from tunewright.security import as_private_as
 
+MOST_APART = 4  # settings that are told under a name
 STYLES = ("report.css", "chart.css", "compare.css")
 MOST_ROWS = 20
 HEADLINES: Mapping[str, str] = {
@@ -93,12 +94,20 @@ def run_values(records: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def _settings(differing: Mapping[str, Sequence[Any]], names: Sequence[str]) -> dict[str, Any]:
+    told = {
+        key: [formatting.DASH if value is None else formatting.plain(value) for value in values]
+        for key, values in differing.items()
+    }
+    return {"differing_names": names, "differing": told, "apart": _apart(told, names)}
+
+
+def _apart(differing: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[str, str]:
+    """By its name what sets a run apart from the others, where that is short."""
+    if not 0 < len(differing) <= MOST_APART:
+        return {}
     return {
-        "differing_names": names,
-        "differing": {
-            key: [formatting.DASH if value is None else formatting.plain(value) for value in values]
-            for key, values in differing.items()
-        },
+        name: " · ".join(f"{key.rpartition('.')[2]} {values[place]}" for key, values in differing.items())
+        for place, name in enumerate(names)
     }
 
 

@@ -1,10 +1,9 @@
 """Runs side by side: which are chosen, their curves, settings and scores, and which of them to take; and what a sweep has found."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +18,6 @@ from tunewright.studio.pages import run_rows
 from tunewright.studio.state import studio_of
 
 MOST_RUNS = 12  # whose curves can be told apart
-MOST_TOLD = 4  # settings that are told under a name
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,7 @@ def show(request: Request) -> Response:
         most=MOST_RUNS,
         command=f"tunewright compare {shlex.join(names)}",
         linked={} if group else {run.name: rendering.run_address(run.name) for run in chosen},
-        told=_told(values),
     )
-
-
-def _told(values: Mapping[str, Any]) -> dict[str, str]:
-    """By its name what sets a run apart from the others, where that is short."""
-    differing, names = values["differing"], values["differing_names"]
-    if not 0 < len(differing) <= MOST_TOLD:
-        return {}
-    return {
-        name: " · ".join(f"{key.rpartition('.')[2]} {row[place]}" for key, row in differing.items())
-        for place, name in enumerate(names)
-    }
 
 
 def show_search(request: Request) -> Response:
