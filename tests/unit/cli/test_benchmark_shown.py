@@ -58,5 +58,5 @@ def test_programs_get_everything(tw, make_run: MakeRun, requests: list[Any]) -> 
 def test_a_least_score_is_not_for_benchmarks(tw, make_run: MakeRun, requests: list[Any]) -> None:
     make_run()
     shown = tw("eval", "last", "--benchmark", "arc", "--min-score", "accuracy=0.5")
-    assert shown.code == EXIT_USAGE and "E103" in shown.err
+    assert shown.code == EXIT_USAGE and "E133" in shown.err
     assert requests == []
