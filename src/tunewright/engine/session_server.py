@@ -9,11 +9,11 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import jinja2
@@ -83,7 +83,24 @@ MERGE_PROMPTS = 8
 NEW_TEXT_TOKENS = 4096  # new texts may be longer than those of the training, up to this
 
 
-_interrupted = threading.Event()  # of the whole process, as signals are: the client wants no more of this answer
+@dataclass
+class Interruption:
+    """Whether the client wants no more of this answer; of the whole process, as signals are.
+
+    No Event: its lock is held for a moment, and a second signal in that moment would wait for the first for ever.
+    """
+
+    is_wanted: bool = False
+
+    def listen(self) -> None:
+        """Let SIGINT ask for it. For the main thread."""
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.is_wanted = True
+
+
+interruption = Interruption()
 
 RequestT = TypeVar("RequestT", bound=SessionRequest)
 
@@ -195,7 +212,7 @@ class SessionServer:
             sampling=sampling,
             merge="merged_lora" in self.plan.fast_paths,
             on_text=lambda text: self.send(TextReply(text)),
-            is_interrupted=_interrupted.is_set,
+            is_interrupted=lambda: interruption.is_wanted,
         )
 
     def prompt_ids(self, prompt: ChatPrompt) -> list[int]:
@@ -321,7 +338,7 @@ def serve(
         values = json.loads(line)
         name = values.pop("do")
         logger.info("request: %s", name)
-        _interrupted.clear()
+        interruption.is_wanted = False
         try:
             loaded = loaded or load(run, send)
             result = loaded[name].perform(loaded[name].request(**values))
@@ -345,7 +362,7 @@ def main(load: Callable[[RunDir, Send], Operations] = operations) -> None:
     os.dup2(2, 1)
     keep_talking()
     configure_logging()
-    signal.signal(signal.SIGINT, lambda _number, _frame: _interrupted.set())
+    interruption.listen()
 
     def send(reply: Reply) -> None:
         replies.write(reply_line(reply) + "\n")

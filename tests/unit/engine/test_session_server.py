@@ -3,6 +3,8 @@
 import gc
 import io
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,3 +136,22 @@ def test_a_model_that_was_used_up_is_freed_before_the_next_request(monkeypatch: 
 
     serve(RunDir(Path("run")), requests(), lambda reply: None, load)
     assert len(models) == 1
+
+
+SIGNALLED = """
+import os, subprocess, sys
+from tunewright.engine.session_server import interruption
+
+interruption.listen()
+client = "import os, signal, sys\\nfor _ in range(50_000): os.kill(int(sys.argv[1]), signal.SIGINT)"
+sender = subprocess.Popen([sys.executable, "-c", client, str(os.getpid())])
+while sender.poll() is None:
+    interruption.is_wanted = False
+print("answered")
+"""
+
+
+def test_signals_that_come_while_another_is_taken_hold_nothing_up() -> None:
+    """A client sends one for each piece of text that still comes: a handler with a lock would wait for itself."""
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "answered\n"
