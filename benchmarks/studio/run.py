@@ -1,21 +1,25 @@
 """How quick are the studio's pages, and what does it cost to have them open? `python benchmarks/studio/run.py`
 
 A server of its own, over runs made of files; times are those of the wall clock unless CPU is said, the middle of several.
-Browser times are the browser's own (`performance`). Results go to results.json, each with the target that it is held to.
+Browser times are the browser's own (`performance`). Data and plan are of the built-in model, which must be here
+(`tunewright doctor --fetch smollm2`); a run of it trains with and without its page open, in turns. Results go to results.json,
+each with the target that it is held to. About five minutes; run it on an idle machine.
 """
 
 import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 from playwright.sync_api import Page, expect
@@ -25,12 +29,19 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.load.run import write_run
 from tests.browser import chromium
 from tests.browser.site import RUNNING, Server, fill, serving
+from tunewright.data import demo_data
 from tunewright.inspection import machine_info
+from tunewright.inspection.builtin_models import DEFAULT_MODEL
+from tunewright.rundir.run_dir import RunDir
+from tunewright.security.paths import home
 
 RESULTS = Path(__file__).parent / "results.json"
 RUNS, EVENTS, STEPS, ANSWERS = 100, 100_000, 100, 20
 TRIES = 7
 IDLE_SECONDS, WATCHED_RUNS = 20.0, 5
+ROWS, RANKS = 10_000, (4, 16, 8, 64, 32, 128)
+PART = {"hx-request": "true"}
+TRAINED_STEPS, TRAINED_ROUNDS = 12, 3
 MIB = 2**20
 SEEN = """text => {
   new MutationObserver((_, observer) => {
@@ -45,20 +56,47 @@ class Client:
 
     def __init__(self, server: Server) -> None:
         cookie = f"{server.keys.cookie_name}={server.keys.cookie}"
-        self.server, self.headers = server, {"cookie": cookie, "accept-language": "en"}
+        self.server, self.headers = server, {"cookie": cookie, "accept-language": "en", "origin": server.origin}
 
-    def get(self, path: str) -> tuple[float, float, int]:
-        """Seconds to the first byte and to the last, and how many bytes there were. Raises: AssertionError"""
+    def get(self, path: str, form: Mapping[str, str] | None = None) -> tuple[float, float, bytes]:
+        """Seconds to the first byte and to the last, and the answer, to a part of a form if one is sent. Raises: AssertionError"""
         connection = HTTPConnection("127.0.0.1", self.server.port)
         connection.connect()
         begun = time.perf_counter()
-        connection.request("GET", path, headers=self.headers)
+        if form is None:
+            connection.request("GET", path, headers=self.headers)
+        else:
+            headers = {**self.headers, **PART, "content-type": "application/x-www-form-urlencoded"}
+            connection.request("POST", path, urlencode(form), headers)
         answer: HTTPResponse = connection.getresponse()
         first = time.perf_counter() - begun
         body = answer.read()
-        assert answer.status == 200, (path, answer.status)
+        assert answer.status == 200, (path, answer.status, body)
         connection.close()
-        return first, time.perf_counter() - begun, len(body)
+        return first, time.perf_counter() - begun, body
+
+    def bring(self, path: str) -> str:
+        """The address of the page of data that lie in the server's folder. Raises: AssertionError"""
+        connection = HTTPConnection("127.0.0.1", self.server.port)
+        headers = {**self.headers, "content-type": "application/x-www-form-urlencoded"}
+        connection.request("POST", "/data/path", urlencode({"path": path}), headers)
+        answer = connection.getresponse()
+        assert answer.status == 303, answer.read()
+        connection.close()
+        return answer.headers["location"]
+
+    @contextmanager
+    def watching(self, path: str) -> Iterator[None]:
+        """A stream that is read for as long as this lasts, as by a page on another machine."""
+        connection = HTTPConnection("127.0.0.1", self.server.port)
+        connection.request("GET", path, headers=self.headers)
+        answer = connection.getresponse()
+        assert answer.status == 200, (path, answer.status)
+        reader = threading.Thread(target=lambda: all(answer.fp), daemon=True)
+        reader.start()
+        yield
+        assert reader.is_alive()  # else it was not watched to the end
+        connection.close()
 
 
 def process_of(server: Server) -> psutil.Process:
@@ -121,12 +159,55 @@ def step_on_later(page: Page, step_on: Callable[[], str]) -> str:
 
 
 def curve(client: Client, name: str) -> dict[str, float]:
-    _first, cold, size = client.get(f"/runs/{name}/curve")
+    _first, cold, points = client.get(f"/runs/{name}/curve")
     return {
         f"curve of {EVENTS} events: seconds, first time": cold,
         f"curve of {EVENTS} events: seconds, again": client.get(f"/runs/{name}/curve")[1],
-        f"curve of {EVENTS} events: kB": size / 1000,
+        f"curve of {EVENTS} events: kB": len(points) / 1000,
     }
+
+
+def data_page(client: Client, address: str) -> dict[str, float]:
+    """After the look at them, which a bar is shown for."""
+    begun = time.perf_counter()
+    while b'id="rows"' not in client.get(address)[2]:
+        time.sleep(0.05)
+    found = {f"data of {ROWS} rows: seconds of the look": time.perf_counter() - begun}
+    pages = {
+        "seconds, first rows": address,
+        "next page": f"{address}/rows?page=2",
+        "search": f"{address}/rows?q=refund",
+    }
+    for what, page in pages.items():
+        found[f"data of {ROWS} rows: {what}"] = median(client.get(page)[1] for _ in range(TRIES))
+    return found
+
+
+def slider(client: Client, address: str) -> dict[str, float]:
+    form = {"data": address.rpartition("/")[2], "typed": "yes", "method": "lora"}
+    client.get("/plan/try", {**form, "peft.r": "2"})
+    return {
+        "slider to plan: seconds": median(client.get("/plan/try", {**form, "peft.r": str(r)})[1] for r in RANKS),
+    }
+
+
+def cost_to_a_run(client: Client) -> dict[str, float]:
+    """A run of the built-in model with its page open and without, in turns."""
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(2 * TRAINED_ROUNDS):
+        is_watched, run = bool(number % 2), RunDir(client.server.folder / "runs" / f"trained-{number}")
+        sets = {"train.max_steps": TRAINED_STEPS, "train.logging_steps": 1, "eval.rows": 0, "model.precision": "fp32"}
+        words = [word for path, value in sets.items() for word in ("--set", f"{path}={value}")]
+        training = client.server.command("train", DEFAULT_MODEL, "rows.jsonl", "-o", str(run.path), "--json", *words)
+        while is_watched and not run.file("events.jsonl").exists():
+            time.sleep(0.05)
+        with client.watching(f"/runs/{run.name}/stream") if is_watched else nullcontext():
+            _out, said = training.communicate()
+        assert training.returncode == 0, said
+        logs = [event for event in run.each_event() if event.kind == "log"]
+        seconds = logs[-1].train_seconds - logs[0].train_seconds
+        rates[is_watched].append((logs[-1].tokens - logs[0].tokens) / seconds)
+    return {"a run with its page open: share of its tokens/s": median(rates[True]) / median(rates[False])}
 
 
 def costs(client: Client, page: Page) -> dict[str, float]:
@@ -164,6 +245,10 @@ TARGETS = {
     "event on the disk: seconds until it is on the page": 1.3,
     f"curve of {EVENTS} events: seconds, first time": 0.5,
     f"curve of {EVENTS} events: kB": 100.0,
+    f"data of {ROWS} rows: seconds, first rows": 0.3,
+    f"data of {ROWS} rows: next page": 0.15,
+    f"data of {ROWS} rows: search": 0.3,
+    "slider to plan: seconds": 0.15,
     "memory of the server, MiB": 300.0,
     "server idle: percent of a core": 1.0,
     "stop with a stream open: seconds": 1.0,
@@ -179,8 +264,18 @@ def opened(server: Server) -> Iterator[Page]:
         yield page
 
 
+def write_rows(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    with path.open("w", encoding="utf-8") as file:
+        for row in demo_data.generate("train", ROWS, seed=7):
+            file.write(json.dumps(demo_data.as_messages(row), ensure_ascii=False) + "\n")
+
+
 def measured(place: Path) -> dict[str, float]:
-    folder = place / "folder"
+    folder, own = place / "folder", place / "home" / "tunewright"
+    own.mkdir(parents=True)
+    (own / "models").symlink_to(home() / "models")
+    write_rows(folder / "rows.jsonl")
     running = fill(folder / "runs")
     for number in range(RUNS - len(list((folder / "runs").iterdir())) - 1):
         write_run(folder / "runs" / f"2026-11-01-run-{number:03d}", STEPS, ANSWERS)
@@ -199,7 +294,11 @@ def measured(place: Path) -> dict[str, float]:
         found |= list_page(client, page)
         found |= event_to_page(page, server, step_on)
         found |= curve(client, long.name)
+        address = client.bring("rows.jsonl")
+        found |= data_page(client, address)
+        found |= slider(client, address)
         found |= costs(client, page)
+        found |= cost_to_a_run(client)
         found |= stop(server, page)
     return found
 
