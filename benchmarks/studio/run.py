@@ -39,9 +39,9 @@ RESULTS = Path(__file__).parent / "results.json"
 RUNS, EVENTS, STEPS, ANSWERS = 100, 100_000, 100, 20
 TRIES = 7
 IDLE_SECONDS, WATCHED_RUNS = 20.0, 5
-ROWS, RANKS = 10_000, (4, 16, 8, 64, 32, 128)
+ROWS, FEW_ROWS, RANKS = 10_000, 400, (4, 16, 8, 64, 32, 128)
 PART = {"hx-request": "true"}
-TRAINED_STEPS, TRAINED_ROUNDS = 12, 3
+TRAINED_STEPS, TRAINED_ROUNDS = 20, 3
 MIB = 2**20
 SEEN = """text => {
   new MutationObserver((_, observer) => {
@@ -196,9 +196,12 @@ def cost_to_a_run(client: Client) -> dict[str, float]:
     rates: dict[bool, list[float]] = {False: [], True: []}
     for number in range(2 * TRAINED_ROUNDS):
         is_watched, run = bool(number % 2), RunDir(client.server.folder / "runs" / f"trained-{number}")
-        sets = {"train.max_steps": TRAINED_STEPS, "train.logging_steps": 1, "eval.rows": 0, "model.precision": "fp32"}
+        sets = {
+            "train.max_steps": TRAINED_STEPS, "train.logging_steps": 1, "train.per_device_train_batch_size": 4, "eval.rows": 0,
+            "train.gradient_accumulation_steps": 2, "data.holdout": 0.02, "model.precision": "fp32",
+        }  # fmt: skip
         words = [word for path, value in sets.items() for word in ("--set", f"{path}={value}")]
-        training = client.server.command("train", DEFAULT_MODEL, "rows.jsonl", "-o", str(run.path), "--json", *words)
+        training = client.server.command("train", DEFAULT_MODEL, "few.jsonl", "-o", str(run.path), "--json", *words)
         while is_watched and not run.file("events.jsonl").exists():
             time.sleep(0.05)
         with client.watching(f"/runs/{run.name}/stream") if is_watched else nullcontext():
@@ -264,10 +267,9 @@ def opened(server: Server) -> Iterator[Page]:
         yield page
 
 
-def write_rows(path: Path) -> None:
-    path.parent.mkdir(parents=True)
+def write_rows(path: Path, count: int) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for row in demo_data.generate("train", ROWS, seed=7):
+        for row in demo_data.generate("train", count, seed=7):
             file.write(json.dumps(demo_data.as_messages(row), ensure_ascii=False) + "\n")
 
 
@@ -275,7 +277,9 @@ def measured(place: Path) -> dict[str, float]:
     folder, own = place / "folder", place / "home" / "tunewright"
     own.mkdir(parents=True)
     (own / "models").symlink_to(home() / "models")
-    write_rows(folder / "rows.jsonl")
+    folder.mkdir()
+    for name, count in (("rows.jsonl", ROWS), ("few.jsonl", FEW_ROWS)):
+        write_rows(folder / name, count)
     running = fill(folder / "runs")
     for number in range(RUNS - len(list((folder / "runs").iterdir())) - 1):
         write_run(folder / "runs" / f"2026-11-01-run-{number:03d}", STEPS, ANSWERS)
@@ -289,7 +293,8 @@ def measured(place: Path) -> dict[str, float]:
         return f"{step} / {running.plan.num_steps}"
 
     found = start(folder, place / "home")
-    with serving(Server(folder, place / "home")) as server, opened(server) as page:
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}  # those of the run; the server computes nothing
+    with serving(Server(folder, place / "home", more=threads)) as server, opened(server) as page:
         client = Client(server)
         found |= list_page(client, page)
         found |= event_to_page(page, server, step_on)

@@ -29,7 +29,6 @@ class QuickstartRecipe:
 
 
 COMMON: Mapping[str, object] = {
-    "model.precision": "fp32",
     "train.gradient_accumulation_steps": 1,
     "eval.rows": HELD_OUT_ROWS,
 }

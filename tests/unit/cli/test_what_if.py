@@ -73,18 +73,19 @@ def outcome(plan: Callable[..., Any], loaded: Any, **options: Any) -> Any:
 
 
 @pytest.mark.usefixtures("still")
-def test_fifty_settings_tried_in_turn_are_planned_as_each_would_be_alone(model: Path, rows: Path) -> None:
+@pytest.mark.parametrize("tries", [15, pytest.param(50, marks=pytest.mark.slow)])
+def test_settings_tried_in_turn_are_planned_as_each_would_be_alone(model: Path, rows: Path, tries: int) -> None:
     rng = random.Random(5)
     planner = api.Planner()
     planned = 0
-    for _try in range(50):
+    for _try in range(tries):
         tried = {name: rng.choice(CHOICES[name]) for name in rng.sample(sorted(CHOICES), rng.randrange(1, 5))}
         loaded = api.load(named={"model.name": str(model), "data.train": str(rows)} | tried)
         device = rng.choice([None, None, "24GB GPU", "8x h100-80"])
         mine = outcome(planner.plan, loaded, device=device, with_alternatives=True)
         assert mine == outcome(api.plan, loaded, device=device), (tried, device)
         planned += isinstance(mine, dict)
-    assert planned > 20
+    assert planned > 0.4 * tries
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ import os, subprocess, sys
 from tunewright.engine.session_server import interruption
 
 interruption.listen()
-client = "import os, signal, sys\\nfor _ in range(50_000): os.kill(int(sys.argv[1]), signal.SIGINT)"
+client = "import os, signal, sys\\nfor _ in range(10_000): os.kill(int(sys.argv[1]), signal.SIGINT)"
 sender = subprocess.Popen([sys.executable, "-c", client, str(os.getpid())])
 while sender.poll() is None:
     interruption.is_wanted = False
