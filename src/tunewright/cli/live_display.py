@@ -173,7 +173,7 @@ def see_through(
         log = log_tail(run, renderer.say) if is_verbose else _no_log
         for event in events or _follow(run):
             if event is not None:
-                view.take(event)
+                view.take([event])
                 if event.seq > after:
                     renderer.show(event)
             else:
@@ -283,7 +283,7 @@ def watch(run: "TrainedRun", *, is_verbose: bool = False, is_json: bool = False)
                 renderer.say(text.format(command=paste_commands.command("queue list")))
             for event in _follow(run):
                 if event is not None:
-                    view.take(event)
+                    view.take([event])
                     renderer.show(event)
                 else:
                     renderer.tick()

@@ -1,7 +1,9 @@
 """The state of a running run, as its events tell it: for whoever shows it, in a terminal or on a page."""
 
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from tunewright.config.tasks import Task
 from tunewright.rundir.events import CheckpointEvent, EvalEvent, Event, LogEvent, PhaseBeginEvent, ProgressEvent
@@ -17,11 +19,20 @@ class CurveTail:
     values: "array[float]" = field(default_factory=lambda: array("d"))
 
     def add(self, step: int, value: float) -> None:
-        while self.steps and self.steps[-1] >= step:
-            self.steps.pop()
-            self.values.pop()
-        self.steps.append(step)
-        self.values.append(value)
+        self.extend([step], [value])
+
+    def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
+        """The measures of some steps; a resumed run may begin among them."""
+        begin = 0
+        for i in range(1, len(steps) + 1):
+            if i < len(steps) and steps[i] > steps[i - 1]:
+                continue
+            while self.steps and self.steps[-1] >= steps[begin]:
+                self.steps.pop()
+                self.values.pop()
+            self.steps.extend(steps[begin:i])
+            self.values.extend(values[begin:i])
+            begin = i
 
 
 @dataclass
@@ -50,11 +61,17 @@ class ProgressView:
         """Whether other programs have the cores so long that training ends later for it."""
         return self.core_wait_share >= MUCH_WAITING
 
-    def take(self, event: Event) -> None:
-        """Update from one event; those of unknown kinds are ignored."""
+    def take(self, events: Iterable[Event]) -> None:
+        """Update from the next events; those of unknown kinds are ignored."""
+        for kind, group in groupby(events, type):
+            if issubclass(kind, LogEvent):
+                self._take_logs([event for event in group if isinstance(event, LogEvent)])
+            else:
+                for event in group:
+                    self._take_other(event)
+
+    def _take_other(self, event: Event) -> None:
         match event:
-            case LogEvent():
-                self._take_log(event)
             case PhaseBeginEvent():
                 self.phase = event.phase
                 self.done = 0
@@ -68,14 +85,15 @@ class ProgressView:
             case CheckpointEvent():
                 self.checkpoint_step = event.step
 
-    def _take_log(self, event: LogEvent) -> None:
-        self.step = event.step
-        if event.loss is not None:
-            self.losses.add(event.step, event.loss)
-        self.max_steps = event.max_steps or self.max_steps
-        self.learning_rate = event.learning_rate
-        self.grad_norm = event.grad_norm
-        self.tokens_per_second = event.tokens_per_second
-        self.eta_seconds = event.eta_seconds
-        self.rss_bytes = event.rss_bytes or self.rss_bytes
-        self.core_wait_share = event.core_wait_share or 0.0
+    def _take_logs(self, events: Sequence[LogEvent]) -> None:
+        measured = [(event.step, event.loss) for event in events if event.loss is not None]
+        self.losses.extend([step for step, _loss in measured], [loss for _step, loss in measured])
+        last = events[-1]
+        self.step = last.step
+        self.max_steps = last.max_steps or self.max_steps
+        self.learning_rate = last.learning_rate
+        self.grad_norm = last.grad_norm
+        self.tokens_per_second = last.tokens_per_second
+        self.eta_seconds = last.eta_seconds
+        self.rss_bytes = last.rss_bytes or self.rss_bytes
+        self.core_wait_share = last.core_wait_share or 0.0

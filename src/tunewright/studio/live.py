@@ -43,8 +43,7 @@ class Watch:
             if self._tail.path.is_file():
                 for events in self._tail.blocks():
                     self.history.take(events)
-                    for event in events:
-                        self.view.take(event)
+                    self.view.take(events)
             return self._tail.position
 
 

@@ -1,6 +1,7 @@
 """The server: bound to this machine alone before anything is loaded, one for each folder, ended without a trace."""
 
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -101,5 +102,6 @@ def serve(opened: socket.socket, build: Callable[[Callable[[], bool]], ASGIApp])
     )  # fmt: skip
     logging.getLogger("uvicorn.error").addFilter(lambda record: "CancelledError" not in record.getMessage())
     server = uvicorn.Server(config)
+    gc.freeze()  # else each collection looks through what was imported: an eighth of the time of a long curve
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
         server.run(sockets=[opened])

@@ -27,7 +27,7 @@ def log(step: int, loss: float | None = 1.92, **fields: Any) -> Event:
 def view_of(*events: Event) -> ProgressView:
     view = ProgressView(total_memory=24 * 2**30)
     for event in events:
-        view.take(event)
+        view.take([event])
     return view
 
 
