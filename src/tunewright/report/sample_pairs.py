@@ -38,7 +38,8 @@ class SamplePair:
     """One held-out row with both answers; None means that no answer was generated.
 
     `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
-    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known.
+    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known. Numbers
+    (`are_numbers`) are texts with all their digits.
     """
 
     row: int
@@ -51,6 +52,7 @@ class SamplePair:
     differences: tuple[str, ...]
     probability: float | None = None
     losses: tuple[float, float] | None = None
+    are_numbers: bool = False
 
     @property
     def is_base_right(self) -> bool:
@@ -79,9 +81,13 @@ class SamplePair:
     def parts(self) -> tuple[list[DiffPart], list[DiffPart]]:
         """Reference and tuned answer, as far as they are shown; in each is marked what the other does not have."""
         gold, answer = self.reference, self.tuned or ""
-        if self.is_tuned_right:
-            return [DiffPart(cut(gold))], [DiffPart(cut(answer))]
+        if self.is_tuned_right or self.are_numbers:
+            return [DiffPart(self.shown(gold))], [DiffPart(self.shown(answer))]
         return _marked(gold, answer), _marked(answer, gold)
+
+    def shown(self, text: str) -> str:
+        """The reference or an answer as people read it: a number with few digits, a long text cut."""
+        return formatting.numeral(text) if self.are_numbers and text else cut(text)
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,7 @@ def _pair(
         closeness=_closeness(kind, last, reference, probability),
         differences=differences(kind, last, reference) if (is_marked and not now) or kind == "number" else (),
         probability=probability,
+        are_numbers=kind == "number",
     )
 
 

@@ -112,6 +112,12 @@ def test_numbers_are_not_marked_but_their_distance_is_told() -> None:
     assert (pair.outcome, pair.differences) == ("unmarked", ("off by 0.4",))
 
 
+def test_numbers_are_kept_whole_and_shown_with_few_digits() -> None:
+    (pair,) = sample_pairs.pairs("number", *both("123456", "123455.87", "0"))
+    assert (pair.reference, pair.tuned) == ("123456", "123455.87")
+    assert [part.text for side in pair.parts for part in side] == ["123,456", "123,456"]
+
+
 def test_of_many_numbers_the_worst_and_the_best_are_shown() -> None:
     after = samples({"reference": "0", "row": n, "answer": str(n)} for n in range(50))
     shown = sample_pairs.shown(sample_pairs.pairs("number", answered(after, "9"), after))

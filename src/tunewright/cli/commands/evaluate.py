@@ -42,6 +42,7 @@ def evaluate(
     from tunewright import api
     from tunewright.errors import error, errors_of
     from tunewright.metrics.thresholds import missed, parse_minimum
+    from tunewright.report import formatting
 
     if benchmark is not None:
         if min_score:
@@ -71,6 +72,7 @@ def evaluate(
         plan_summary.labelled(channel, _("Rows"), f"{answered} · {held_out}")
         base = api.account(trained.dir).references[0]
         plan_summary.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
+        is_number = trained.plan.facts.data.problem_type == "regression"
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (
@@ -79,7 +81,8 @@ def evaluate(
                 (_("base"), "base"),
                 (_("tuned"), "answer"),
             ):
-                plan_summary.labelled(channel, label, printable(sample[key]))
+                text = formatting.numeral(sample[key]) if is_number and key != "prompt" else printable(sample[key])
+                plan_summary.labelled(channel, label, text)
     problems = missed(scores["after"], thresholds)
     if problems:
         raise errors_of(problems)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tunewright.data.examples.formats import Example, Message
+from tunewright.data.examples.number_formats import number_text
 from tunewright.data.tokenized.thinking import thinking_of
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
@@ -266,14 +267,14 @@ def _names(example: Example) -> tuple[str, ...]:
 
 
 def format_prediction(prediction: Prediction, problem_type: str | None) -> str:
-    """A prediction as people read it: a label, labels with commas, or a value."""
-    return f"{prediction.number:.4g}" if problem_type == "regression" else ", ".join(prediction.labels)
+    """A prediction as one text: a label, labels with commas, or all digits of a value."""
+    return number_text(prediction.number) if problem_type == "regression" else ", ".join(prediction.labels)
 
 
 def _format_target(target: object) -> str:
     if isinstance(target, tuple):
         return ", ".join(target)
-    return f"{target:.4g}" if isinstance(target, float) else str(target)
+    return number_text(target) if isinstance(target, float) else str(target)
 
 
 def pad_tags(tags: tuple[str, ...], length: int) -> tuple[str, ...]:
