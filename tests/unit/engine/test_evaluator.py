@@ -120,7 +120,7 @@ def test_tags_are_scored_by_word_and_words_that_were_cut_off_have_none() -> None
         collator=collator(pad_right, labelled),
     )  # fmt: skip
     (sample,) = tagging.evaluate(FirstTokenDecides(by_token=True)).samples
-    assert sample.tags == ["B-city", "B-city", "O"]
+    assert (sample.words, sample.tags) == (["a", "b", "c"], ["B-city", "B-city", "O"])
     assert sample.answer == "city: a; city: b"
 
 
@@ -134,6 +134,20 @@ class FirstTokenIsTheYear(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
         years = input_ids[:, 0].float()
         return SimpleNamespace(logits=(years + (years % 7 - 3) / 9 * self.scale)[:, None])
+
+
+def test_what_is_kept_of_several_labels_gives_the_score_that_was_measured_whatever_they_are_called() -> None:
+    rows = [
+        TokenizedExample(i, [first, 2], labels, 0, 2) for i, (first, labels) in enumerate([(1, [1, 1]), (2, [0, 1])])
+    ]
+    names = ("Clothing, Shoes", "Toys")
+    examples = [Example(i, "rows", i, text="t", target=target) for i, target in enumerate((names, names[1:]))]
+    kind = "multi_label_classification"
+    labelling = evaluator(rows, examples, labels=names, loss=RowLoss(kind), problem_type=kind)
+    result = labelling.evaluate(FirstTokenDecides(by_token=False))
+    assert [(row.gold_labels, row.labels) for row in result.samples] == [([*names], ["Toys"]), (["Toys"], [])]
+    kept = marks("micro_f1", "labels", result.samples)
+    assert kept and kept.value == result.scores["micro_f1"] == pytest.approx(0.5)
 
 
 def test_what_is_kept_of_numbers_gives_the_scores_that_were_measured() -> None:

@@ -238,6 +238,8 @@ class Evaluator:
                 reference=_format_target(e.target),
                 answer=format_prediction(p, self.problem_type),
                 probability=p.probability,
+                gold_labels=list(e.target) if isinstance(e.target, tuple) else [],
+                labels=list(p.labels) if isinstance(e.target, tuple) else [],
             )
             for e, p in zip(examples, predictions, strict=True)
         ]
@@ -256,6 +258,7 @@ class Evaluator:
             prompt=" ".join(example.words),
             reference=format_tags(example.words, example.tags, self.labels),
             answer=format_tags(example.words, tags, self.labels),
+            words=list(example.words),
             gold_tags=list(example.tags),
             tags=list(tags),
         )
@@ -286,8 +289,7 @@ def format_tags(words: Sequence[str], tags: Sequence[str], labels: Sequence[str]
     """Entities as "city: New York; count: two", or plain tags as "word/TAG"; `labels` are all tags there are."""
     if not scoring.has_entities(labels):
         return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
-    entities = scoring.entities(tags)
-    return "; ".join(f"{kind}: {' '.join(words[start : end + 1])}" for kind, start, end in entities)
+    return "; ".join(scoring.entity_text(words, entity) for entity in scoring.entities(tags))
 
 
 def _example_text(example: Example) -> str:
