@@ -13,8 +13,6 @@ from tunewright.metrics.scoring import entities, f1
 
 Item = tuple[Any, ...]  # a label, and its place in the row where it has one
 
-SEPARATORS: Mapping[AnswerKind, str] = {"labels": ", ", "entities": "; ", "tags": " "}
-
 
 @dataclass(frozen=True)
 class LabelCounts:
@@ -61,13 +59,6 @@ class ConfusionMatrix:
     counts: tuple[tuple[int, ...], ...]
 
 
-def parts(kind: AnswerKind, text: str) -> list[str]:
-    """What an answer is made of: its labels, entities or tagged words; else the whole of it."""
-    if kind not in SEPARATORS:
-        return [text]
-    return [part for part in text.split(SEPARATORS[kind]) if part]
-
-
 def confusions(samples: Sequence[Sample]) -> list[Confusion]:
     """Pairs of labels that were confused, the most frequent first."""
     references = Counter(sample.reference for sample in samples)
@@ -112,12 +103,14 @@ def by_label(kind: AnswerKind, samples: Sequence[Sample]) -> list[LabelCounts]:
 
 
 def items(kind: AnswerKind, sample: Sample) -> tuple[set[Item], set[Item]]:
-    """What the answer and the reference of a row hold."""
+    """What the answer and the reference of a row hold: labels, entities or tags; else the whole of each."""
+    if kind == "labels":
+        return {(name,) for name in sample.labels}, {(name,) for name in sample.gold_labels}
     if kind == "entities":
         return set(entities(sample.tags)), set(entities(sample.gold_tags))
     if kind == "tags":
         return _placed(sample.tags), _placed(sample.gold_tags)
-    return {(part,) for part in parts(kind, sample.answer)}, {(part,) for part in parts(kind, sample.reference)}
+    return {(sample.answer,)}, {(sample.reference,)}
 
 
 def _placed(tags: Iterable[str]) -> set[Item]:

@@ -22,6 +22,12 @@ class Sample(StoredRecord):
     """of the predicted label, for single labels"""
     is_cut: bool = False
     """whether the answer reached max_new_tokens"""
+    gold_labels: list[str] = Field(default_factory=list)
+    """for several labels a row: those in the data"""
+    labels: list[str] = Field(default_factory=list)
+    """for several labels a row: those that were predicted"""
+    words: list[str] = Field(default_factory=list)
+    """for token_cls: the words"""
     gold_tags: list[str] = Field(default_factory=list)
     """for token_cls: the tags in the data, one a word"""
     tags: list[str] = Field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tunewright.config.tasks import Task
+from tunewright.config.tasks import ProblemType, Task
 from tunewright.i18n import N_
 
 MetricKind = Literal["share", "correlation", "error", "loss"]
@@ -15,17 +15,21 @@ AnswerKind = Literal["text", "label", "labels", "number", "entities", "tags"]
 
 
 LOSS = "held_out_loss"
+_TEXTS: tuple[Task, ...] = ("causal_lm", "seq2seq")
+_CLASSES: tuple[ProblemType, ...] = ("single_label_classification", "multi_label_classification")
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A score; `counts_rows` names the tasks in which it is the share of rows that are right.
+    """A score; `tasks` are those that can have it, seq_cls by its kinds of labels.
 
-    `is_mean_of_rows` says that every row has a value from 0 to 1 of its own, of which the score is the mean.
+    `counts_rows` names the tasks in which it is the share of rows that are right. `is_mean_of_rows` says that every row
+    has a value from 0 to 1 of its own, of which the score is the mean.
     """
 
     label: str
     kind: MetricKind
+    tasks: tuple[Task | ProblemType, ...]
     counts_rows: tuple[Task, ...] = ()
     is_mean_of_rows: bool = False
 
@@ -35,24 +39,24 @@ class MetricRow:
 
 
 METRICS: Mapping[str, MetricRow] = {
-    "exact_match": MetricRow(N_("Answers exactly right"), "share", counts_rows=("causal_lm", "seq2seq")),
-    "entity_f1": MetricRow(N_("Entities right (F1)"), "share"),
-    "accuracy": MetricRow(N_("Right (accuracy)"), "share", counts_rows=("seq_cls",)),
-    "entity_precision": MetricRow(N_("Found entities that are right (precision)"), "share"),
-    "entity_recall": MetricRow(N_("Entities that were found (recall)"), "share"),
-    "micro_f1": MetricRow(N_("F1 of all labels together (micro)"), "share"),
-    "macro_f1": MetricRow(N_("F1, mean over the labels (macro)"), "share"),
-    "rmse": MetricRow(N_("Typical error (RMSE)"), "error"),
-    "mae": MetricRow(N_("Mean error (MAE)"), "error"),
-    "pearson": MetricRow(N_("Correlation (Pearson)"), "correlation"),
-    "field_f1": MetricRow(N_("Fields right (F1)"), "share"),
-    "valid": MetricRow(N_("Valid JSON objects"), "share", counts_rows=("causal_lm", "seq2seq")),
-    "rougeL": MetricRow(N_("Common subsequence (ROUGE-L)"), "share", is_mean_of_rows=True),
-    "rouge1": MetricRow(N_("Common words (ROUGE-1)"), "share", is_mean_of_rows=True),
-    "rouge2": MetricRow(N_("Common pairs of words (ROUGE-2)"), "share", is_mean_of_rows=True),
-    "bleu": MetricRow(N_("Common n-grams (BLEU)"), "share"),
-    LOSS: MetricRow(N_("Held-out loss"), "loss"),
-    "perplexity": MetricRow(N_("Perplexity"), "loss"),
+    "exact_match": MetricRow(N_("Answers exactly right"), "share", _TEXTS, counts_rows=_TEXTS),
+    "entity_f1": MetricRow(N_("Entities right (F1)"), "share", ("token_cls",)),
+    "accuracy": MetricRow(N_("Right (accuracy)"), "share", (*_CLASSES, "token_cls"), counts_rows=("seq_cls",)),
+    "entity_precision": MetricRow(N_("Found entities that are right (precision)"), "share", ("token_cls",)),
+    "entity_recall": MetricRow(N_("Entities that were found (recall)"), "share", ("token_cls",)),
+    "micro_f1": MetricRow(N_("F1 of all labels together (micro)"), "share", ("multi_label_classification",)),
+    "macro_f1": MetricRow(N_("F1, mean over the labels (macro)"), "share", (*_CLASSES, "token_cls")),
+    "rmse": MetricRow(N_("Typical error (RMSE)"), "error", ("regression",)),
+    "mae": MetricRow(N_("Mean error (MAE)"), "error", ("regression",)),
+    "pearson": MetricRow(N_("Correlation (Pearson)"), "correlation", ("regression",)),
+    "field_f1": MetricRow(N_("Fields right (F1)"), "share", _TEXTS),
+    "valid": MetricRow(N_("Valid JSON objects"), "share", _TEXTS, counts_rows=_TEXTS),
+    "rougeL": MetricRow(N_("Common subsequence (ROUGE-L)"), "share", ("seq2seq",), is_mean_of_rows=True),
+    "rouge1": MetricRow(N_("Common words (ROUGE-1)"), "share", ("seq2seq",), is_mean_of_rows=True),
+    "rouge2": MetricRow(N_("Common pairs of words (ROUGE-2)"), "share", ("seq2seq",), is_mean_of_rows=True),
+    "bleu": MetricRow(N_("Common n-grams (BLEU)"), "share", ("seq2seq",)),
+    LOSS: MetricRow(N_("Held-out loss"), "loss", (*_TEXTS, *_CLASSES, "regression", "token_cls")),
+    "perplexity": MetricRow(N_("Perplexity"), "loss", ("causal_lm",)),
 }
 
 # The first that shows a difference decides; the loss only where no other has anything to say.
@@ -66,7 +70,10 @@ DECIDING: Mapping[Task, tuple[str, ...]] = {
 # The left one is asked only where the right one is missing or 0 before and after.
 ASKED_WITHOUT: Mapping[str, str] = {"valid": "exact_match", "accuracy": "entity_f1"}
 
-REACHABLE = tuple(name for name, metric in METRICS.items() if metric.is_higher_better)
+
+def metrics_of(task: Task, problem_type: ProblemType | None) -> tuple[str, ...]:
+    """The metrics that runs of a task can have; `problem_type` is the kind of labels, None where the task has none."""
+    return tuple(name for name, metric in METRICS.items() if (problem_type or task) in metric.tasks)
 
 
 def is_loss(name: str | None) -> bool:

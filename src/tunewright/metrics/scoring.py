@@ -204,6 +204,12 @@ def entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     return spans
 
 
+def entity_text(words: Sequence[str], entity: tuple[str, int, int]) -> str:
+    """One of the `entities` of a row as people read it: "city: New York"."""
+    kind, first, last = entity
+    return f"{kind}: {' '.join(words[first : last + 1])}"
+
+
 def majority_scores(
     train: Iterable[Example], held_out: Sequence[Example], problem_type: ProblemType | None
 ) -> dict[str, float]:

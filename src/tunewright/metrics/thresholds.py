@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from tunewright.config.validation_problems import one_of
 from tunewright.errors import Problem, Where, errors_of
 from tunewright.i18n import N_
-from tunewright.metrics.metric_table import REACHABLE
+from tunewright.metrics.metric_table import METRICS
 
 
-def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
-    """METRIC=VALUE texts as numbers. Raises: ConfigError E133 with all that cannot be read."""
+def parse_minimum(texts: Sequence[str], metrics: Sequence[str]) -> dict[str, float]:
+    """METRIC=VALUE texts as numbers, of those `metrics` that are better when higher.
+
+    Raises: ConfigError E133 with all that cannot be read or reached.
+    """
+    reachable = [name for name in metrics if METRICS[name].is_higher_better]
     minimum: dict[str, float] = {}
     problems = []
     for text in texts:
@@ -19,8 +23,8 @@ def parse_minimum(texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             problems.append(_bad_minimum(N_("takes METRIC=NUMBER"), text))
             continue
-        if metric not in REACHABLE:
-            problems.append(_bad_minimum(one_of(REACHABLE), metric))
+        if metric not in reachable:
+            problems.append(_bad_minimum(one_of(reachable), metric))
     if problems:
         raise errors_of(problems)
     return minimum

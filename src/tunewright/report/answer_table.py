@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Literal
 
 from tunewright.i18n import N_, _, language
-from tunewright.metrics.confusion_matrix import parts
+from tunewright.metrics.confusion_matrix import items
+from tunewright.metrics.evaluated_rows import Sample
 from tunewright.metrics.metric_table import AnswerKind, answer_kind
 from tunewright.report import sample_pairs
 from tunewright.report.run_record import losses_of_both
@@ -116,11 +117,11 @@ def read_answers(run: RunDir) -> Answers:
 def _read(run: RunDir, stamps: tuple[tuple[int, int], ...], lang: str) -> Answers:
     kind = _kind(run)
     losses = losses_of_both(run.losses("before"), run.losses("after"))
-    both = sample_pairs.pairs(kind, run.samples("before"), run.samples("after"), losses)
-    pairs = tuple(sorted(both, key=lambda pair: pair.row))
+    before, after = run.samples("before"), run.samples("after")
+    pairs = tuple(sorted(sample_pairs.pairs(kind, before, after, losses), key=lambda pair: pair.row))
     sizes = sorted(map(_size, pairs))
     thirds = (sizes[len(sizes) // 3], sizes[2 * len(sizes) // 3]) if sizes else (0, 0)
-    return Answers(kind, pairs, losses, {pair.row: _labels(kind, pair.reference) for pair in pairs}, thirds)
+    return Answers(kind, pairs, losses, {row.row: _labels(kind, row) for row in (*after, *before)}, thirds)
 
 
 def _kind(run: RunDir) -> AnswerKind:
@@ -138,16 +139,12 @@ def _size(pair: SamplePair) -> int:
     return len(pair.prompt) + len(pair.reference)
 
 
-def _labels(kind: AnswerKind, reference: str) -> frozenset[str]:
+def _labels(kind: AnswerKind, row: Sample) -> frozenset[str]:
     """What a row can be found by: its labels, the types of its entities, its tags; texts and numbers have none."""
     if kind in ("text", "number"):
         return frozenset()
-    matches = parts(kind, reference)
-    if kind == "entities":
-        matches = [part.partition(":")[0] for part in matches]
-    elif kind == "tags":
-        matches = [part.rpartition("/")[2] for part in matches]
-    return frozenset(matches)
+    _predicted, gold = items(kind, row)
+    return frozenset(item[0] for item in gold)
 
 
 def _tests(answers: Answers, wanted: AnswerFilter) -> dict[str, Callable[[SamplePair], bool]]:

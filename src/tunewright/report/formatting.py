@@ -254,10 +254,18 @@ def clock(seconds: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """An integer with separators; other numbers with four significant digits."""
+    """An integer with separators; other numbers with four significant digits, and all of those before the point."""
     if value is None:
         return DASH
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = f"{value:.4g}"
+    return f"{value:,.0f}" if "e+" in text and abs(value) < 1e15 else text
+
+
+def numeral(text: str) -> str:
+    """The text of a number, which is stored with all its digits, as `number` shows it."""
+    return number(float(text))
 
 
 def count(value: int) -> str:

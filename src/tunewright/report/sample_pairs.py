@@ -2,21 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tunewright.data.word_text import split_words
 from tunewright.i18n import N_, _
-from tunewright.metrics.confusion_matrix import SEPARATORS, parts
+from tunewright.metrics.confusion_matrix import items
 from tunewright.metrics.evaluated_rows import Sample
 from tunewright.metrics.metric_table import AnswerKind
-from tunewright.metrics.scoring import exact_match, is_json_object, is_json_task, json_scores
+from tunewright.metrics.scoring import entities, entity_text, exact_match, is_json_object, is_json_task, json_scores
 from tunewright.report import formatting
 from tunewright.report.text_diff import DiffPart, differing
 
+T = TypeVar("T")
 PairOutcome = Literal["fixed", "broken", "wrong", "right", "unmarked"]
 
 MOST_SHOWN = 20
@@ -38,7 +39,8 @@ class SamplePair:
     """One held-out row with both answers; None means that no answer was generated.
 
     `closeness` is larger the nearer the last answer comes to the reference. `probability` is what the tuned model gives its
-    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known.
+    label, None for other answers; `losses` are the mean losses of the reference before and after, None if not known. Numbers
+    (`are_numbers`) are texts with all their digits.
     """
 
     row: int
@@ -51,6 +53,7 @@ class SamplePair:
     differences: tuple[str, ...]
     probability: float | None = None
     losses: tuple[float, float] | None = None
+    are_numbers: bool = False
 
     @property
     def is_base_right(self) -> bool:
@@ -79,9 +82,13 @@ class SamplePair:
     def parts(self) -> tuple[list[DiffPart], list[DiffPart]]:
         """Reference and tuned answer, as far as they are shown; in each is marked what the other does not have."""
         gold, answer = self.reference, self.tuned or ""
-        if self.is_tuned_right:
-            return [DiffPart(cut(gold))], [DiffPart(cut(answer))]
+        if self.is_tuned_right or self.are_numbers:
+            return [DiffPart(self.shown(gold))], [DiffPart(self.shown(answer))]
         return _marked(gold, answer), _marked(answer, gold)
+
+    def shown(self, text: str) -> str:
+        """The reference or an answer as people read it: a number with few digits, a long text cut."""
+        return formatting.numeral(text) if self.are_numbers and text else cut(text)
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def pairs(
 
 def _can_be_marked(rows: Sequence[Sample], answers: Sequence[Sample]) -> bool:
     is_json = is_json_task([sample.reference for sample in rows])
-    return is_json or any(_is_right("text", sample.answer, sample.reference) for sample in answers)
+    return is_json or any(_is_right("text", sample) for sample in answers)
 
 
 def _pair(
@@ -122,45 +129,50 @@ def _pair(
     tuned: Sample | None,
     is_marked: bool,
 ) -> SamplePair:
-    reference = row.reference
-    was = base is not None and _is_right(kind, base.answer, reference)
-    now = tuned is not None and _is_right(kind, tuned.answer, reference)
+    was = base is not None and _is_right(kind, base)
+    now = tuned is not None and _is_right(kind, tuned)
     outcome: PairOutcome = ("right" if now else "broken") if was else ("fixed" if now else "wrong")
-    last = (tuned or row).answer
-    probability = tuned.probability if tuned else None
+    last = tuned or row
     return SamplePair(
         row=row.row,
         prompt=row.prompt,
-        reference=reference,
+        reference=row.reference,
         base=base.answer if base else None,
         tuned=tuned.answer if tuned else None,
         outcome=outcome if is_marked and base and tuned else "unmarked",
-        closeness=_closeness(kind, last, reference, probability),
-        differences=differences(kind, last, reference) if (is_marked and not now) or kind == "number" else (),
-        probability=probability,
+        closeness=_closeness(kind, last),
+        differences=differences(kind, last) if (is_marked and not now) or kind == "number" else (),
+        probability=tuned.probability if tuned else None,
+        are_numbers=kind == "number",
     )
 
 
-def _is_right(kind: AnswerKind, answer: str, reference: str) -> bool:
-    if kind in SEPARATORS:
-        return Counter(parts(kind, answer)) == Counter(parts(kind, reference))
-    return exact_match([answer], [reference]) == 1.0
+def _is_right(kind: AnswerKind, sample: Sample) -> bool:
+    if kind == "text":
+        return exact_match([sample.answer], [sample.reference]) == 1.0
+    predicted, gold = items(kind, sample)
+    return predicted == gold
 
 
-def _closeness(kind: AnswerKind, answer: str, reference: str, probability: float | None) -> float:
+def _closeness(kind: AnswerKind, sample: Sample) -> float:
     """A wrong label is the farther off the surer the model is of it."""
     if kind == "number":
-        return -abs(float(answer) - float(reference))
+        return -_distance(sample)
     if kind == "label":
-        return (probability or 0.0) if answer == reference else -(probability or 0.0)
-    if kind == "text" and is_json_object(reference):
-        return json_scores([answer], [reference])["field_f1"]
+        sure = sample.probability or 0.0
+        return sure if _is_right(kind, sample) else -sure
+    if kind == "text" and is_json_object(sample.reference):
+        return json_scores([sample.answer], [sample.reference])["field_f1"]
     if kind == "text":
-        return _in_common(split_words(answer), split_words(reference))
-    return _in_common(parts(kind, answer), parts(kind, reference))
+        return _in_common(split_words(sample.answer), split_words(sample.reference))
+    return _in_common(*items(kind, sample))
 
 
-def _in_common(answer: Sequence[str], reference: Sequence[str]) -> float:
+def _distance(sample: Sample) -> float:
+    return abs(float(sample.answer) - float(sample.reference))
+
+
+def _in_common(answer: Iterable[Hashable], reference: Iterable[Hashable]) -> float:
     """F1 of the parts of an answer, whatever their order."""
     in_answer, in_reference = Counter(answer), Counter(reference)
     total = in_answer.total() + in_reference.total()
@@ -210,15 +222,15 @@ def count(sample_pairs: Sequence[SamplePair]) -> dict[PairOutcome, int]:
     return {outcome: counted[outcome] for outcome in OUTCOMES if outcome != "unmarked"}
 
 
-def differences(kind: AnswerKind, answer: str, reference: str) -> tuple[str, ...]:
+def differences(kind: AnswerKind, sample: Sample) -> tuple[str, ...]:
     """What is wrong with an answer: field by field, label by label, or how far it is off; nothing for other text."""
-    hints = _DIFFERENCES[kind](kind, answer, reference)
+    hints = _DIFFERENCES[kind](sample)
     more = len(hints) - MOST_FIELDS
     return (*hints[:MOST_FIELDS], *([_("and {count} more").format(count=more)] if more > 0 else []))
 
 
-def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    gold, answered = _fields(reference), _fields(answer)
+def _field_differences(sample: Sample) -> list[str]:
+    gold, answered = _fields(sample.reference), _fields(sample.answer)
     if gold is None:
         return []
     if answered is None:
@@ -229,43 +241,48 @@ def _field_differences(kind: AnswerKind, answer: str, reference: str) -> list[st
             hints.append(_("{key} is missing").format(key=key))
         elif key not in gold:
             hints.append(_("{key} is not in the reference").format(key=key))
-        elif not _is_right(kind, *(json.dumps({key: side[key]}) for side in (answered, gold))):
+        elif not exact_match(*([json.dumps({key: side[key]})] for side in (answered, gold))):
             hints.append(_("{key} should be {value}").format(key=key, value=json.dumps(gold[key], ensure_ascii=False)))
     return hints
 
 
-def _part_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    in_answer, in_reference = Counter(parts(kind, answer)), Counter(parts(kind, reference))
-    missing = [_("{key} is missing").format(key=part) for part in (in_reference - in_answer).elements()]
-    return missing + [
-        _("{key} is not in the reference").format(key=part) for part in (in_answer - in_reference).elements()
-    ]
+def _label_differences(sample: Sample) -> list[str]:
+    return _unequal(sample.labels, sample.gold_labels, str)
 
 
-def _tag_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    words_of_both = zip(parts(kind, answer), parts(kind, reference), strict=False)
+def _entity_differences(sample: Sample) -> list[str]:
+    """An entity of the right words at another place of the row is missing, and one that is not in the reference."""
+    return _unequal(entities(sample.tags), entities(sample.gold_tags), partial(entity_text, sample.words))
+
+
+def _unequal(predicted: Sequence[T], gold: Sequence[T], text: Callable[[T], str]) -> list[str]:
+    missing = [_("{key} is missing").format(key=text(item)) for item in gold if item not in predicted]
+    return missing + [_("{key} is not in the reference").format(key=text(i)) for i in predicted if i not in gold]
+
+
+def _tag_differences(sample: Sample) -> list[str]:
     return [
-        _("{predicted} should be {reference}").format(predicted=a, reference=b.rpartition("/")[2])
-        for a, b in words_of_both
-        if a != b
+        _("{predicted} should be {reference}").format(predicted=f"{word}/{predicted}", reference=gold)
+        for word, predicted, gold in zip(sample.words, sample.tags, sample.gold_tags, strict=True)
+        if predicted != gold
     ]
 
 
-def _distance(kind: AnswerKind, answer: str, reference: str) -> list[str]:
-    return [_("off by {distance}").format(distance=formatting.number(abs(float(answer) - float(reference))))]
+def _off_by(sample: Sample) -> list[str]:
+    return [_("off by {distance}").format(distance=formatting.number(_distance(sample)))]
 
 
-def _no_differences(kind: AnswerKind, answer: str, reference: str) -> list[str]:
+def _no_differences(sample: Sample) -> list[str]:
     """A single label is right or wrong, and both are shown."""
     return []
 
 
-_DIFFERENCES: Mapping[AnswerKind, Callable[[AnswerKind, str, str], list[str]]] = {
+_DIFFERENCES: Mapping[AnswerKind, Callable[[Sample], list[str]]] = {
     "text": _field_differences,
     "label": _no_differences,
-    "labels": _part_differences,
-    "number": _distance,
-    "entities": _part_differences,
+    "labels": _label_differences,
+    "number": _off_by,
+    "entities": _entity_differences,
     "tags": _tag_differences,
 }
 

@@ -275,7 +275,16 @@ def test_a_score_below_the_wanted_one_exits_with_8(tw, make_run: MakeRun, sessio
     assert shown.code == 8
     assert shown.json["schema"] == 1
     assert json.loads(shown.err.splitlines()[-1])["error"]["code"] == "E508"
-    assert tw("eval", "last", "--min-score", "perplexity=2").code == 2
+
+
+def test_a_score_that_the_task_does_not_have_is_refused_before_the_model_is_loaded(
+    tw, make_run: MakeRun, session: Any
+) -> None:
+    make_run()
+    for metric in ("perplexity", "micro_f1", "rougeL"):
+        shown = tw("eval", "last", "--min-score", f"{metric}=0.5")
+        assert shown.code == 2 and f"exact_match, field_f1, valid, got {metric}" in shown.err
+        assert "Loading the model" not in shown.err
 
 
 def test_chat_answers_each_line_of_a_pipe_on_a_line(tw, make_run: MakeRun, session: Any) -> None:

@@ -23,6 +23,7 @@ from tunewright.engine.evaluation.prediction import Prediction, predict
 from tunewright.engine.system.oom import BatchSizeBackoff
 from tunewright.engine.tasks.collator import StepCollator, pad_labelled, pad_right
 from tunewright.engine.tasks.task_losses import RowLoss, TagLoss, labelled
+from tunewright.metrics.per_example_scores import marks
 from tunewright.metrics.scoring import final_answer
 
 LABELS = ("cold", "hot")
@@ -119,8 +120,48 @@ def test_tags_are_scored_by_word_and_words_that_were_cut_off_have_none() -> None
         collator=collator(pad_right, labelled),
     )  # fmt: skip
     (sample,) = tagging.evaluate(FirstTokenDecides(by_token=True)).samples
-    assert sample.tags == ["B-city", "B-city", "O"]
+    assert (sample.words, sample.tags) == (["a", "b", "c"], ["B-city", "B-city", "O"])
     assert sample.answer == "city: a; city: b"
+
+
+class FirstTokenIsTheYear(nn.Module):
+    """Estimates of years that are off by a third of a year at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
+        years = input_ids[:, 0].float()
+        return SimpleNamespace(logits=(years + (years % 7 - 3) / 9 * self.scale)[:, None])
+
+
+def test_what_is_kept_of_several_labels_gives_the_score_that_was_measured_whatever_they_are_called() -> None:
+    rows = [
+        TokenizedExample(i, [first, 2], labels, 0, 2) for i, (first, labels) in enumerate([(1, [1, 1]), (2, [0, 1])])
+    ]
+    names = ("Clothing, Shoes", "Toys")
+    examples = [Example(i, "rows", i, text="t", target=target) for i, target in enumerate((names, names[1:]))]
+    kind = "multi_label_classification"
+    labelling = evaluator(rows, examples, labels=names, loss=RowLoss(kind), problem_type=kind)
+    result = labelling.evaluate(FirstTokenDecides(by_token=False))
+    assert [(row.gold_labels, row.labels) for row in result.samples] == [([*names], ["Toys"]), (["Toys"], [])]
+    kept = marks("micro_f1", "labels", result.samples)
+    assert kept and kept.value == result.scores["micro_f1"] == pytest.approx(0.5)
+
+
+def test_what_is_kept_of_numbers_gives_the_scores_that_were_measured() -> None:
+    years = [*range(1900, 2020, 3), 123456]
+    rows = [TokenizedExample(i, [year, 2], [float(year)], 0, 2) for i, year in enumerate(years)]
+    examples = [Example(i, "rows", i, text="t", target=float(year)) for i, year in enumerate(years)]
+    estimating = evaluator(rows, examples, loss=RowLoss("regression"), problem_type="regression")
+    result = estimating.evaluate(FirstTokenIsTheYear())
+    kept = {name: marks(name, "number", result.samples) for name in ("rmse", "mae")}
+    assert {name: scores.value for name, scores in kept.items() if scores} == pytest.approx(
+        {name: result.scores[name] for name in kept}, rel=1e-12
+    )
+    assert [sample.reference for sample in result.samples] == list(map(str, years))
+    assert (result.samples[1].answer, result.samples[-1].answer) == ("1903.3334", "123456.11")
 
 
 def test_scores_are_the_same_when_memory_allows_single_rows_only() -> None:
@@ -171,7 +212,7 @@ def test_thinking_is_no_part_of_an_answer(answer: str, expected: str) -> None:
 
 def test_predictions_are_formatted_for_people() -> None:
     assert format_prediction(Prediction(("a", "b")), "multi_label_classification") == "a, b"
-    assert format_prediction(Prediction(number=0.123456), "regression") == "0.1235"
+    assert format_prediction(Prediction(number=0.123456), "regression") == "0.123456"
     assert pad_tags(("B-city",), 3) == ("B-city", "O", "O")
     assert format_tags(("New", "York", "two"), ("B-city", "I-city", "O"), ("O", "B-city", "I-city")) == "city: New York"
     assert format_tags(("a", "cat"), ("DET", "NOUN"), ("DET", "NOUN")) == "a/DET cat/NOUN"

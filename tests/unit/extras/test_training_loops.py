@@ -1,8 +1,10 @@
 """The grid and the sweep without the command line: one call trains all runs, and tells of each by events."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -14,8 +16,11 @@ from tunewright.errors import ConfigError, error
 from tunewright.extras.comparison import grid as grids
 from tunewright.extras.comparison.grid import Cell
 from tunewright.extras.comparison.train_grid import GridEvent
-from tunewright.extras.sweep.train_trials import TrialEvent
+from tunewright.extras.sweep.train_trials import TrialEvent, train_trials_side_by_side
+from tunewright.extras.sweep.trials import Sweep, TrialRun
 from tunewright.launch import start_run
+from tunewright.launch.devices import Device
+from tunewright.reporting import SILENT
 from tunewright.rundir.run_dir import RunDir
 
 __all__ = ["model", "prompted", "rows", "trained"]
@@ -120,3 +125,43 @@ def test_a_sweep_begins_nothing_after_its_deadline_and_ends_after_a_stop(
     events = list(api.train_sweep(search, limit=5))
     assert [event.kind for event in events] == ["started", "ended"]
     assert events[-1].kind == "ended" and events[-1].end == "stopped" and not trained
+
+
+class LosesItsLastTrialOnce:
+    """Two trials, of which the second takes longer and is lost the first time."""
+
+    def __init__(self) -> None:
+        self.open, self.held, self.begun = [0, 1], set[int](), list[int]()
+        self.search = SimpleNamespace(trial=lambda number: number)
+
+    def claim(self, limit: int | None) -> TrialRun | None:
+        number = next((number for number in self.open if number not in self.held), None)
+        if number is None:
+            return None
+        self.held.add(number)
+        return TrialRun(number, cast(Any, None), cast(Any, object()))
+
+    def begin(self, trial: TrialRun, **_options: Any) -> list[Any]:
+        self.begun.append(trial.number)
+        return []
+
+    def parameters(self, number: int) -> dict[str, object]:
+        return {}
+
+    def follow(self, trial: TrialRun) -> Iterator[None]:
+        return iter([None] * 3 * trial.number)
+
+    def conclude(self, trial: TrialRun) -> str:
+        self.held.discard(trial.number)
+        if trial.number == 1 and self.begun.count(1) == 1:
+            return "lost"
+        self.open.remove(trial.number)
+        return "complete"
+
+
+def test_a_trial_that_is_lost_goes_on_although_nothing_was_left_to_begin_before() -> None:
+    sweep, devices = LosesItsLastTrialOnce(), cast(list[Device], ["first", "second"])
+    loop = train_trials_side_by_side(cast(Sweep, sweep), devices, limit=2, reporter=SILENT)
+    ends = [(event.trial.number, event.end) for event in loop if event and event.kind == "ended"]
+    assert ends == [(0, "complete"), (1, "lost"), (1, "complete")]
+    assert sweep.begun == [0, 1, 1] and not sweep.open

@@ -465,6 +465,9 @@ def _with_share(real: Callable[[RunDir], Any], shares: Iterator[float]) -> Calla
         (("--space", "train.learning_rate=1e-4..7"), "E103"),
         (("--space", "peft.r=2,4", "--space", "peft.r=8,16"), "--space names peft.r twice"),
         (("--metric", "beauty"), "E133"),
+        (("--metric", "accuracy"), "exact_match, field_f1, valid, held_out_loss, perplexity, got accuracy"),
+        (("--metric", "rougeL"), "E133"),
+        (("--metric", "exact_match", "--set", "eval.rows=0"), "held_out_loss, perplexity, got exact_match"),
         (("--set", "data.holdout=0"), "E109"),
     ],
 )

@@ -12,6 +12,11 @@ def rows(*answers: tuple[str, str]) -> list[Sample]:
     return samples({"reference": reference, "answer": predicted} for reference, predicted in answers)
 
 
+def several(*answers: tuple[str, str]) -> list[Sample]:
+    """Rows with several labels, a letter each."""
+    return samples({"gold_labels": list(gold), "labels": list(predicted)} for gold, predicted in answers)
+
+
 CLASSES = rows(("a", "a"), ("a", "b"), ("a", "b"), ("b", "b"), ("b", "c"), ("c", "c"))
 TAGGED = samples(
     [
@@ -50,9 +55,17 @@ def test_of_each_class_it_is_counted_what_was_found() -> None:
 
 
 def test_several_labels_of_a_row_count_each_and_none_counts_nothing() -> None:
-    counts = confusion_matrix.by_label("labels", rows(("a, b", "b, c"), ("a", ""), ("", "a")))
+    counts = confusion_matrix.by_label("labels", several(("ab", "bc"), ("a", ""), ("", "a")))
     assert counts == [LabelCounts("a", 0, 1, 2), LabelCounts("b", 1, 1, 1), LabelCounts("c", 0, 1, 0)]
     assert (counts[2].precision, counts[2].recall) == (0.0, None)
+
+
+def test_a_label_with_a_comma_is_one_label() -> None:
+    row = {"gold_labels": ["Clothing, Shoes", "Toys"], "labels": ["Clothing, Shoes"]}
+    assert confusion_matrix.by_label("labels", samples([row])) == [
+        LabelCounts("Clothing, Shoes", 1, 1, 1),
+        LabelCounts("Toys", 0, 0, 1),
+    ]
 
 
 def test_an_entity_is_right_only_as_a_whole() -> None:
@@ -75,7 +88,7 @@ def test_the_intervals_come_from_the_counts() -> None:
     assert confusion_matrix.intervals("entities", TAGGED) == {
         "entity_f1": confidence_intervals.of_f1(1, 2, 3), "accuracy": confidence_intervals.of_share(4 / 6, 6),
     }  # fmt: skip
-    assert confusion_matrix.intervals("labels", rows(("a, b", "b, c"))) == {
+    assert confusion_matrix.intervals("labels", several(("ab", "bc"))) == {
         "micro_f1": confidence_intervals.of_f1(1, 2, 2)
     }
     assert set(confusion_matrix.intervals("number", rows(*[("1", "2.5")] * 10))) == {"rmse"}

@@ -37,11 +37,8 @@ def test_marks_of_texts_add_up_to_their_scores() -> None:
 def test_marks_of_labels_add_up_to_their_scores() -> None:
     rows = intent_rows(50, lambda i: i % 3 > 0)
     assert total("accuracy", "label", rows) == pytest.approx(share_right(rows))
-    sets = [({"a", "b"}, {"a"}), ({"b"}, {"b"}), (set(), {"c"})]
-    rows = [
-        {"row": i, "prompt": "", "reference": ", ".join(sorted(gold)), "answer": ", ".join(sorted(predicted))}
-        for i, (predicted, gold) in enumerate(sets)
-    ]
+    sets = [({"a, x", "b"}, {"a, x"}), ({"b"}, {"b"}), (set(), {"c, x"})]
+    rows = [{"row": i, "gold_labels": sorted(gold), "labels": sorted(found)} for i, (found, gold) in enumerate(sets)]
     scores = multi_label_scores([predicted for predicted, _gold in sets], [gold for _predicted, gold in sets])
     assert total("accuracy", "labels", rows) == pytest.approx(scores["accuracy"])
     assert total("micro_f1", "labels", rows) == pytest.approx(scores["micro_f1"])

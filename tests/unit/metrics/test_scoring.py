@@ -7,7 +7,17 @@ import json
 import pytest
 
 from tunewright.metrics.confidence_intervals import wilson
-from tunewright.metrics.scoring import classification_scores, exact_match, is_json_task, json_scores
+from tunewright.metrics.metric_table import metrics_of
+from tunewright.metrics.scoring import (
+    classification_scores,
+    exact_match,
+    is_json_task,
+    json_scores,
+    multi_label_scores,
+    regression_scores,
+    tag_scores,
+    text_scores,
+)
 
 GOLD = '{"intent":"order","item":"mug","count":2}'
 
@@ -130,3 +140,17 @@ def test_macro_f1_is_the_same_whatever_the_labels_are_called() -> None:
         for name in map(str, range(50))
     }
     assert len(scores) == 1
+
+
+def test_the_table_names_the_scores_that_each_task_can_have() -> None:
+    losses, json_names = {"held_out_loss"}, set(json_scores(["{}"], ["{}"]))
+    tags = [tag_scores([[tag]], [[tag]]) for tag in ("B-city", "NOUN")]
+    for task, problem_type, scores in (
+        ("causal_lm", None, json_names | {"perplexity"}),
+        ("seq2seq", None, json_names | set(text_scores(["a"], ["a"]))),
+        ("seq_cls", "single_label_classification", set(classification_scores(["a"], ["a"]))),
+        ("seq_cls", "multi_label_classification", set(multi_label_scores([["a"]], [["a"]]))),
+        ("seq_cls", "regression", set(regression_scores([1.0], [2.0]))),
+        ("token_cls", None, set(tags[0]) | set(tags[1])),
+    ):
+        assert set(metrics_of(task, problem_type)) == scores | losses, (task, problem_type)

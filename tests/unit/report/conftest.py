@@ -17,7 +17,7 @@ from tunewright.inspection.data_info import DataInfo
 from tunewright.inspection.machine_info import MachineInfo, SpeedProbe
 from tunewright.inspection.model_info import LinearGroup, ModelInfo
 from tunewright.metrics import confusion_matrix
-from tunewright.metrics.scoring import entities, exact_match, is_json_task, json_scores
+from tunewright.metrics.scoring import entities, entity_text, exact_match, is_json_task, json_scores
 from tunewright.planning.make_plan import make_plan
 from tunewright.planning.run_plan import InspectedFacts, Plan
 from tunewright.rundir import atomic_io, file_names, run_dir
@@ -248,12 +248,12 @@ def tagged_rows(num: int, is_found: Callable[[int, str], bool]) -> list[dict[str
         tags = [tag if is_found(i, tag) else "O" for tag in gold]
         reference, answer = spoken(words, gold), spoken(words, tags)
         rows.append({"row": i + 1, "prompt": " ".join(words), "reference": reference, "answer": answer,
-                     "gold_tags": gold, "tags": tags})  # fmt: skip
+                     "words": words, "gold_tags": gold, "tags": tags})  # fmt: skip
     return rows
 
 
 def spoken(words: list[str], tags: list[str]) -> str:
-    return "; ".join(f"{kind}: {' '.join(words[start : end + 1])}" for kind, start, end in entities(tags))
+    return "; ".join(entity_text(words, entity) for entity in entities(tags))
 
 
 def number_rows(num: int, error: Callable[[int], float]) -> list[dict[str, Any]]:

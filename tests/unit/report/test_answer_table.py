@@ -63,6 +63,23 @@ def test_labels_are_those_of_the_references(classified: RunDir, tagged: RunDir, 
     assert wanted(estimated).labels == [] and not wanted(estimated).is_marked
 
 
+def test_labels_with_commas_are_found_as_they_are_called(start: Start) -> None:
+    story = start(held_out=1, task="seq_cls", data_facts={"problem_type": "multi_label_classification"})
+    names = ["Clothing, Shoes", "Toys"]
+    row = {
+        "row": 1,
+        "prompt": "?",
+        "reference": ", ".join(names),
+        "answer": "Toys",
+        "gold_labels": names,
+        "labels": ["Toys"],
+    }
+    story.score("after", 1.0, [row], 1, {"accuracy": 0.0, "micro_f1": 2 / 3})
+    assert counts(wanted(story.run).labels) == {"Clothing, Shoes": 1, "Toys": 1}
+    (pair,) = wanted(story.run, label="Clothing, Shoes").pairs
+    assert pair.differences == ("Clothing, Shoes is missing",)
+
+
 def test_rows_are_ordered_by_how_their_losses_changed(start: Start) -> None:
     story = start(held_out=3)
     rows = [{**row, "row": 2000 + i} for i, row in enumerate(sample_rows(3, right_from=0))]

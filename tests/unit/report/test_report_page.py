@@ -131,6 +131,16 @@ def test_numbers_are_shown_with_their_distance_and_no_labels(estimated: RunDir) 
     assert "now right" not in text
 
 
+def test_numbers_have_few_digits_on_the_page_and_all_of_them_in_the_files(estimated: RunDir) -> None:
+    exact = {"reference": "123456", "answer": "123455.87"}
+    for which in ("before", "after"):
+        samples = [sample.model_copy(update=exact) for sample in estimated.samples(which)]
+        estimated.write_test(which, samples, estimated.losses(which))
+    text = page_of(estimated).text
+    assert "123,456" in text and "off by 0.13" in text and "123455.87" not in text and "e+05" not in text
+    assert estimated.samples("after")[0].answer == "123455.87"
+
+
 def test_texts_written_from_texts_are_judged_by_common_words(translated: RunDir) -> None:
     text = page_of(translated).text
     assert "Common subsequence (ROUGE-L): 62.0" in text and "AutoPeftModelForSeq2SeqLM" in text

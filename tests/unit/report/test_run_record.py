@@ -67,10 +67,14 @@ def test_answers_that_are_equal_objects_are_right_whatever_their_order() -> None
 
 
 def test_fields_that_differ_are_named() -> None:
-    hints = sample_pairs.differences("text", '{"a": 2, "b": 1, "x": 0}', '{"a": 1, "b": 1, "c": "Wien"}')
-    assert hints == ("a should be 1", "c is missing", "x is not in the reference")
-    assert sample_pairs.differences("text", "Sure!", '{"a": 1}') == ("not a JSON object",)
-    assert sample_pairs.differences("text", "Sure!", "Well.") == ()
+    def hints(answer: str, reference: str) -> tuple[str, ...]:
+        (sample,) = samples([{"reference": reference, "answer": answer}])
+        return sample_pairs.differences("text", sample)
+
+    told = hints('{"a": 2, "b": 1, "x": 0}', '{"a": 1, "b": 1, "c": "Wien"}')
+    assert told == ("a should be 1", "c is missing", "x is not in the reference")
+    assert hints("Sure!", '{"a": 1}') == ("not a JSON object",)
+    assert hints("Sure!", "Well.") == ()
 
 
 def test_free_text_is_not_marked() -> None:
@@ -87,29 +91,48 @@ def answered(rows: list[Sample], answer: str) -> list[Sample]:
     return [row.model_copy(update={"answer": answer}) for row in rows]
 
 
+WORDS = ["to", "New", "York", "; two"]
+CITY, COUNT, NOTHING = ["O", "B-city", "I-city", "O"], ["O", "O", "O", "B-count"], ["O"] * 4
+
+
 @pytest.mark.parametrize(
-    ("kind", "reference", "answer", "outcome", "differences"),
+    ("kind", "gold", "predicted", "outcome", "differences"),
     [
-        ("label", "track", "refund", "wrong", ()),
-        ("label", "track", "track", "fixed", ()),
-        ("labels", "a, b", "b, a", "fixed", ()),
-        ("labels", "a, b", "b, c", "wrong", ("a is missing", "c is not in the reference")),
-        ("labels", "", "a", "wrong", ("a is not in the reference",)),
-        ("entities", "city: New York; count: two", "count: two", "wrong", ("city: New York is missing",)),
-        ("entities", "", "", "fixed", ()),
-        ("tags", "the/DET dog/NOUN", "the/DET dog/VERB", "wrong", ("dog/VERB should be NOUN",)),
+        ("labels", ["a", "b"], ["a", "b"], "fixed", ()),
+        ("labels", ["a", "b"], ["b", "c"], "wrong", ("a is missing", "c is not in the reference")),
+        ("labels", [], ["a"], "wrong", ("a is not in the reference",)),
+        ("labels", ["Clothing, Shoes"], ["Clothing", "Shoes"], "wrong", ("Clothing, Shoes is missing",
+         "Clothing is not in the reference", "Shoes is not in the reference")),
+        ("entities", CITY, COUNT, "wrong", ("city: New York is missing", "count: ; two is not in the reference")),
+        ("entities", NOTHING, NOTHING, "fixed", ()),
+        ("tags", ["P", "N", "N", "NUM"], ["P", "V", "N", "NUM"], "wrong", ("New/V should be N",)),
     ],
-)
+)  # fmt: skip
 def test_labels_are_compared_one_by_one(
-    kind: Any, reference: str, answer: str, outcome: str, differences: tuple[str, ...]
+    kind: Any, gold: list[str], predicted: list[str], outcome: str, differences: tuple[str, ...]
 ) -> None:
-    (pair,) = sample_pairs.pairs(kind, *both(reference, answer))
+    names = ("gold_labels", "labels") if kind == "labels" else ("gold_tags", "tags")
+    words = {} if kind == "labels" else {"words": WORDS}
+    other = ["?"] * len(gold) if words else ["?"]
+    before, after = (samples([{names[0]: gold, names[1]: answer, **words}]) for answer in (other, predicted))
+    (pair,) = sample_pairs.pairs(kind, before, after)
     assert (pair.outcome, pair.differences) == (outcome, differences)
+
+
+def test_a_single_label_is_right_or_wrong() -> None:
+    (right,), (wrong,) = (sample_pairs.pairs("label", *both("track", answer)) for answer in ("track", "refund"))
+    assert (right.outcome, wrong.outcome, wrong.differences) == ("fixed", "wrong", ())
 
 
 def test_numbers_are_not_marked_but_their_distance_is_told() -> None:
     (pair,) = sample_pairs.pairs("number", *both("3.5", "3.1", "0"))
     assert (pair.outcome, pair.differences) == ("unmarked", ("off by 0.4",))
+
+
+def test_numbers_are_kept_whole_and_shown_with_few_digits() -> None:
+    (pair,) = sample_pairs.pairs("number", *both("123456", "123455.87", "0"))
+    assert (pair.reference, pair.tuned) == ("123456", "123455.87")
+    assert [part.text for side in pair.parts for part in side] == ["123,456", "123,456"]
 
 
 def test_of_many_numbers_the_worst_and_the_best_are_shown() -> None:

@@ -154,7 +154,7 @@ def _answer(talk: "Conversation", question: str, *, one_line: bool) -> None:
     """Answers with who gave them, as they come; without a terminal on one line each, line ends written as \\n."""
     shown = _ShownAnswers(is_compared=talk.with_base, one_line=one_line)
     if not TASKS[talk.run.task].writes:
-        shown.labels(talk.ask(question))
+        shown.labels(talk.ask(question), are_numbers=talk.run.plan.facts.data.problem_type == "regression")
     elif one_line or not sys.stdin.isatty():
         talk.ask(question, shown.add)
         shown.end()
@@ -211,8 +211,8 @@ class _ShownAnswers:
             self._current.end()
             self._current = None
 
-    def labels(self, answers: dict[str, Any]) -> None:
-        """Labels with their probabilities."""
+    def labels(self, answers: dict[str, Any], *, are_numbers: bool) -> None:
+        """Labels with their probabilities, or numbers: with all their digits where programs read them."""
         from tunewright.report import formatting
 
         speakers: tuple[Speaker, ...] = ("base", "tuned")
@@ -221,7 +221,9 @@ class _ShownAnswers:
                 continue
             probability = answers.get(f"{who}_probability")
             self.add(who, "")
-            self.add(who, answers[who] + (f"  ({formatting.percent(probability)})" if probability is not None else ""))
+            is_short = are_numbers and not self.one_line and sys.stdin.isatty()
+            text = formatting.numeral(answers[who]) if is_short else answers[who]
+            self.add(who, text + (f"  ({formatting.percent(probability)})" if probability is not None else ""))
         self.end()
 
     def _new(self, who: "Speaker") -> GrowingText:

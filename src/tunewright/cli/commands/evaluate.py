@@ -41,7 +41,9 @@ def evaluate(
 ) -> None:  # fmt: skip
     from tunewright import api
     from tunewright.errors import error, errors_of
+    from tunewright.metrics.metric_table import metrics_of
     from tunewright.metrics.thresholds import missed, parse_minimum
+    from tunewright.report import formatting
 
     if benchmark is not None:
         if min_score:
@@ -52,8 +54,9 @@ def evaluate(
         reason = N_("without an answered row there is no score to check")
         fix = N_("leave --rows out, or answer at least one row: --rows 20")
         raise error("E109", first="--rows 0", second="--min-score", reason=reason, fix=fix)
-    thresholds = parse_minimum(min_score or ())
     trained = api.open_run(run)
+    problem_type = trained.plan.facts.data.problem_type
+    thresholds = parse_minimum(min_score or (), metrics_of(trained.task, problem_type))
     console.note(_("Loading the model of {name}").format(name=plan_summary.one_line(trained.name)))
     try:
         with live_display.meter(_("Evaluating")) as reporter:
@@ -71,6 +74,7 @@ def evaluate(
         plan_summary.labelled(channel, _("Rows"), f"{answered} · {held_out}")
         base = api.account(trained.dir).references[0]
         plan_summary.score_table(scores["before"], scores["after"], channel, base=base, baseline=scores.get("baseline"))
+        is_number = problem_type == "regression"
         for sample in scores["samples"][:samples]:
             channel.line()
             for label, key in (
@@ -79,7 +83,8 @@ def evaluate(
                 (_("base"), "base"),
                 (_("tuned"), "answer"),
             ):
-                plan_summary.labelled(channel, label, printable(sample[key]))
+                text = formatting.numeral(sample[key]) if is_number and key != "prompt" else printable(sample[key])
+                plan_summary.labelled(channel, label, text)
     problems = missed(scores["after"], thresholds)
     if problems:
         raise errors_of(problems)

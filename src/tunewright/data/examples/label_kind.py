@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tunewright.config.section import AUTO, Auto
 from tunewright.config.tasks import ProblemType
-from tunewright.data.examples.number_formats import PLAIN, NumberStyle, has_unit, number_of, style_of
+from tunewright.data.examples.number_formats import PLAIN, NumberStyle, has_unit, number_of, number_text, style_of
 from tunewright.data.examples.row_cells import is_missing, unpacked
 from tunewright.errors import Problem
 
@@ -85,8 +85,9 @@ def label_kind(values: Iterable[Any], requested: ProblemType | Auto = AUTO) -> L
     num_switches = _num_switches(lists) if problem_type == "multi_label_classification" else 0
     notes: list[Problem] = [Problem("W248", values={"count": num_switches})] if num_switches else []
     if problem_type == "regression" and is_foreign:
-        value = next(text for text in names if not PLAIN.fullmatch(text) and number_of(text, style) is not None)
-        notes.append(Problem("W234", values={"value": value, "number": f"{number_of(value, style):g}"}))
+        read = ((text, number_of(text, style)) for text in names if not PLAIN.fullmatch(text))
+        value, number = next((text, number) for text, number in read if number is not None)
+        notes.append(Problem("W234", values={"value": value, "number": number_text(number)}))
     elif problem_type == "regression" and requested == AUTO:
         notes += _flipped(numbers)
     return LabelKind(
@@ -139,7 +140,7 @@ def _flipped(numbers: Sequence[float]) -> list[Problem]:
     broken = [number for number in numbers if not number.is_integer()]
     if not 10 * len(broken) <= len(numbers):
         return []
-    return [Problem("W232", values={"value": f"{broken[0]:g}", "count": len(numbers), "few": len(broken)})]
+    return [Problem("W232", values={"value": number_text(broken[0]), "count": len(numbers), "few": len(broken)})]
 
 
 def _missing(texts: Counter[str]) -> tuple[frozenset[str], list[Problem]]:

@@ -46,6 +46,11 @@ def number_of(text: str, style: NumberStyle) -> float | None:
     return _float(bare.translate(str.maketrans("", "", marks)).replace(",", "."))
 
 
+def number_text(value: float) -> str:
+    """The shortest plain text that reads back to the same number: 3, 123456, 0.1."""
+    return repr(value).removesuffix(".0")
+
+
 def has_unit(text: str) -> bool:
     """Whether a text has the sign of a currency in front of it, or that or a percent sign behind it."""
     bare = text.strip().translate(_SPACES)

@@ -6,6 +6,7 @@ from itertools import islice, pairwise
 
 from tunewright.config.stored_record import Count, StoredRecord
 from tunewright.config.tasks import ProblemType, Task
+from tunewright.data.examples.number_formats import number_text
 from tunewright.data.tokenized.mapped_rows import MappedRows
 from tunewright.data.tokenized.tokenization import IGNORED, TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
@@ -106,7 +107,7 @@ def _pieces_by_loss(row: TokenizedExample, tokenizer: TextTokenizer) -> Iterator
 
 def _label(row: TokenizedExample, labels: Sequence[str], problem_type: ProblemType | None) -> str:
     if problem_type == "regression":
-        return f"{row.labels[0]:g}"
+        return number_text(row.labels[0])
     if problem_type == "multi_label_classification":
         return ", ".join(name for name, has_it in zip(labels, row.labels, strict=True) if has_it)
     return labels[int(row.labels[0])]

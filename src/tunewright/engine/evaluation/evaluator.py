@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tunewright.data.examples.formats import Example, Message
+from tunewright.data.examples.number_formats import number_text
 from tunewright.data.tokenized.thinking import thinking_of
 from tunewright.data.tokenized.tokenization import TokenizedExample
 from tunewright.data.tokenized.tokenizer import TextTokenizer
@@ -237,6 +238,8 @@ class Evaluator:
                 reference=_format_target(e.target),
                 answer=format_prediction(p, self.problem_type),
                 probability=p.probability,
+                gold_labels=list(e.target) if isinstance(e.target, tuple) else [],
+                labels=list(p.labels) if isinstance(e.target, tuple) else [],
             )
             for e, p in zip(examples, predictions, strict=True)
         ]
@@ -255,6 +258,7 @@ class Evaluator:
             prompt=" ".join(example.words),
             reference=format_tags(example.words, example.tags, self.labels),
             answer=format_tags(example.words, tags, self.labels),
+            words=list(example.words),
             gold_tags=list(example.tags),
             tags=list(tags),
         )
@@ -266,14 +270,14 @@ def _names(example: Example) -> tuple[str, ...]:
 
 
 def format_prediction(prediction: Prediction, problem_type: str | None) -> str:
-    """A prediction as people read it: a label, labels with commas, or a value."""
-    return f"{prediction.number:.4g}" if problem_type == "regression" else ", ".join(prediction.labels)
+    """A prediction as one text: a label, labels with commas, or all digits of a value."""
+    return number_text(prediction.number) if problem_type == "regression" else ", ".join(prediction.labels)
 
 
 def _format_target(target: object) -> str:
     if isinstance(target, tuple):
         return ", ".join(target)
-    return f"{target:.4g}" if isinstance(target, float) else str(target)
+    return number_text(target) if isinstance(target, float) else str(target)
 
 
 def pad_tags(tags: tuple[str, ...], length: int) -> tuple[str, ...]:
@@ -285,8 +289,7 @@ def format_tags(words: Sequence[str], tags: Sequence[str], labels: Sequence[str]
     """Entities as "city: New York; count: two", or plain tags as "word/TAG"; `labels` are all tags there are."""
     if not scoring.has_entities(labels):
         return " ".join(f"{word}/{tag}" for word, tag in zip(words, tags, strict=True))
-    entities = scoring.entities(tags)
-    return "; ".join(f"{kind}: {' '.join(words[start : end + 1])}" for kind, start, end in entities)
+    return "; ".join(scoring.entity_text(words, entity) for entity in scoring.entities(tags))
 
 
 def _example_text(example: Example) -> str:

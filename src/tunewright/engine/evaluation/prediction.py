@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -120,6 +121,11 @@ def _predictions_of(
     return {i: _prediction_of(row_logits, rows[i], labels, problem_type) for i, row_logits in pairs}
 
 
+def _shortest(value: float) -> float:
+    """The number with the fewest digits among those that are this one in float32, so that its text loses nothing."""
+    return float(str(np.float32(value)))
+
+
 def _prediction_of(
     logits: Tensor, row: TokenizedExample, labels: Sequence[str], problem_type: str | None
 ) -> Prediction:
@@ -127,7 +133,7 @@ def _prediction_of(
         tags_T = logits.argmax(-1).tolist()
         return Prediction(tuple(labels[tags_T[i]] for i, label in enumerate(row.labels) if label != IGNORED))
     if problem_type == "regression":
-        return Prediction(number=float(logits[0]))
+        return Prediction(number=_shortest(float(logits[0])))
     if problem_type == "multi_label_classification":
         names = tuple(name for name, logit in zip(labels, logits.tolist(), strict=True) if logit > 0)
         return Prediction(names, probabilities=tuple(logits.sigmoid().tolist()))

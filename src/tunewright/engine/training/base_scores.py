@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Fields of LoRA that say what stands beside the base; any other may be one that changes it, as layer_replication does.
 BESIDE_THE_BASE = {"r", "lora_alpha", "lora_dropout", "target_modules", "init_lora_weights", "use_rslora", "use_dora"}
 LIBRARY_SETTINGS = ("MKL_", "ONEDNN_", "DNNL_", "ATEN_", "TORCH_")
-FORMAT = 1  # one more whenever the same model and rows give other figures
+FORMAT = 2  # one more whenever the same model and rows give other figures
 
 
 class BaseEvaluation(StoredRecord):

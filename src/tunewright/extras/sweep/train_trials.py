@@ -88,13 +88,15 @@ def train_trials_side_by_side(
     Raises: what `Sweep.begin` and `Sweep.conclude` raise.
     """
     running: dict[Device, tuple[TrialRun, RunDir, Iterator[Event | None]]] = {}
-    is_open = True
-    while is_open or running:
+    is_stopped, has_more = False, True
+    while running or (has_more and not is_stopped):
         for device in devices:
-            is_open = is_open and (deadline is None or time.monotonic() < deadline)
-            trial = sweep.claim(limit) if is_open and device not in running else None
+            is_stopped = is_stopped or (deadline is not None and time.monotonic() >= deadline)
+            if device in running or is_stopped or not has_more:
+                continue
+            trial = sweep.claim(limit)
             if trial is None:
-                is_open = is_open and device in running
+                has_more = False
                 continue
             problems = sweep.begin(trial, force=force, reporter=reporter, device=device)
             values = sweep.parameters(sweep.search.trial(trial.number))
@@ -109,6 +111,7 @@ def train_trials_side_by_side(
                 continue
             del running[device]
             end = sweep.conclude(trial)
-            is_open = is_open and end != "stopped"
+            is_stopped = is_stopped or end == "stopped"
+            has_more = has_more or end == "lost"  # its trial is open again
             yield TrialEnded(trial, run, end)
         yield None

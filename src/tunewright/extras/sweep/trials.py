@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from tunewright.config import load_config
 from tunewright.config.load_config import LoadedConfig
+from tunewright.config.tasks import TASKS
 from tunewright.config.validation_problems import one_of
 from tunewright.errors import ConfigError, ModelError, Problem, TunewrightError, error
 from tunewright.extras.comparison import grid, search_space
@@ -26,7 +27,8 @@ from tunewright.extras.sweep.sweep_record import SWEEP_FILE, StoredTrial, SweepR
 from tunewright.i18n import N_, Phrase
 from tunewright.launch import start_run
 from tunewright.launch.devices import Device
-from tunewright.metrics.metric_table import METRICS
+from tunewright.metrics.metric_table import METRICS, is_loss, metrics_of
+from tunewright.planning.run_plan import Plan
 from tunewright.report import run_record
 from tunewright.reporting import Reporter
 from tunewright.rundir import atomic_io, file_names, run_dir
@@ -342,13 +344,16 @@ def open_sweep(settings: SweepSettings, folder: Path, *, reporter: Reporter) -> 
 
 
 def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, object]:
-    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; ConfigError E109."""
+    """What all trials share, from the plan of the unchanged config. Raises: what planning raises; ConfigError E109, E133."""
     loaded = settings.config.load()
     plan = start_run.plan_for(loaded, reporter=reporter)
     if not plan.facts.data.num_held_out:
         reason = N_("there are no held-out rows to rank trials by")
         fix = "--set data.holdout=0.1"
         raise error("E109", first="sweep", second="data.holdout=0", reason=reason, fix=fix)
+    metrics = _metrics(plan)
+    if settings.metric not in metrics:
+        raise error("E133", name="--metric", reason=one_of(metrics), value=settings.metric)
     axes = search_space.axes_for(settings.space, plan, loaded.origins)
     return {
         "axes": [axis.to_json() for axis in axes],
@@ -356,6 +361,13 @@ def _shared(settings: SweepSettings, *, reporter: Reporter) -> dict[str, object]
         "equal": grid.equal_of(plan.run),
         "rows": plan.facts.data.fingerprint,
     }
+
+
+def _metrics(plan: Plan) -> list[str]:
+    """The scores that the trials can have; losses alone where no answers are generated."""
+    has_answers = plan.run.eval.rows != 0 or not TASKS[plan.run.task].writes
+    names = metrics_of(plan.run.task, plan.facts.data.problem_type)
+    return [name for name in names if has_answers or is_loss(name)]
 
 
 def default_folder(settings: SweepSettings) -> Path:
