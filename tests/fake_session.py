@@ -1,8 +1,8 @@
 """Stands in for the process of a session: `python fake_session.py RUN` answers requests as its pipe has them, without a model.
 
 The question says how it answers: `slow` a word at a time until SIGINT comes, `hang` never, `die` ends the process, `deaf` as
-slow and SIGINT is not heeded, `refuse` is an error of the catalogue; all else is said back. RUN/no-load makes loading fail,
-RUN/long-load makes it take until the process is ended. Every start leaves a line in RUN/starts.
+slow and SIGINT is not heeded, `much` more than a pipe holds, `refuse` is an error of the catalogue; all else is said back.
+RUN/no-load makes loading fail, RUN/long-load makes it take until the process is ended. Every start leaves a line in RUN/starts.
 """
 
 import json
@@ -34,6 +34,8 @@ def words(request: dict[str, Any]) -> str:
         time.sleep(3600)
     if text == "die":
         sys.exit(1)
+    if text == "much":
+        send(TextReply("on and " * 2**15))
     if text not in ("slow", "deaf"):
         answer = f"{who} says {text}"
         for start in range(0, len(answer), 5):

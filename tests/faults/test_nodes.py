@@ -113,6 +113,17 @@ def test_a_first_machine_that_is_not_there(toys: Toys, start: Start) -> None:
     assert [problem.code for problem in run.info().problems] == ["E527"]
 
 
+def test_files_may_lie_elsewhere_on_another_machine(toys: Toys, start: Start, tmp_path: Path) -> None:
+    elsewhere = {
+        "model.name": str(shutil.copytree(toys.folder / "model", tmp_path / "their" / "model")),
+        "data.train": str(shutil.copy(toys.folder / "train.jsonl", tmp_path / "their" / "rows.jsonl")),
+        "data.holdout": str(shutil.copy(toys.folder / "held_out.jsonl", tmp_path / "their" / "test.jsonl")),
+    }
+    settings = on_two(f"127.0.0.1:{free_port()}")
+    first, second = start("m0", **settings[0]), start("m1", **settings[1], **elsewhere)
+    assert ends([parent(toys, first), parent(toys, second)]) == [0, 0], said(first) + said(second)
+
+
 def test_machines_with_other_data_are_refused(toys: Toys, start: Start, tmp_path: Path) -> None:
     other = tmp_path / "other.jsonl"
     rows = (toys.folder / "train.jsonl").read_text().splitlines(keepends=True)

@@ -1,5 +1,7 @@
 """Rows that have ended leave a batch: the answers are those of `generate` alone, and nothing is computed for who has left."""
 
+from collections import Counter
+
 import pytest
 import torch
 from transformers import DynamicCache, GenerationConfig, PreTrainedModel
@@ -63,8 +65,9 @@ def test_answers_are_those_of_generate_alone(name: str, shared: int) -> None:
     model = WRITERS[name].build()
     batch = batch_for(model, shared)
     whole = model.generate(**batch.inputs, generation_config=settings())[:, batch.start_of_answer :].tolist()
-    rows = work_of(model)
-    written = dict(written_rows(batch, settings()))
+    rows, tokens = work_of(model), Counter[str]()
+    written = dict(written_rows(batch, settings(), lambda: tokens.update(["token"])))
+    assert tokens["token"] >= max(map(len, written.values())), "others that wait hear of each token"
     assert sorted(written) == list(range(ROWS))
     assert [until_end(written[row]) for row in range(ROWS)] == list(map(until_end, whole))
     lengths = sorted(len(until_end(ids)) for ids in whole)

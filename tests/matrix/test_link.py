@@ -59,6 +59,14 @@ def test_a_machine_that_does_not_come(model: Path, monkeypatch: pytest.MonkeyPat
     assert raised.value.problems[0].code == "E527"
 
 
+def test_a_measurement_that_does_not_end(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("MEETING_SECONDS", "MEASURED_WITHIN"):
+        monkeypatch.setattr(measure_link, limit, 0)
+    with pytest.raises(TunewrightError) as raised:
+        api.link(2, 1, "127.0.0.1:9")
+    assert [problem.code for problem in raised.value.problems] == ["E527"]
+
+
 def test_one_gpu_has_no_link(tw: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     probe = SpeedProbe(device="cuda", device_name="GPU", memory_bytes=2**34, flops={"fp32": 1e13})
     atomic_io.write_text(machine_info.probe_path(), probe.model_dump_json())
@@ -70,6 +78,9 @@ def test_one_gpu_has_no_link(tw: Any, model: Path, monkeypatch: pytest.MonkeyPat
     assert "--nodes 2" in refused.err
 
 
-@pytest.mark.parametrize("words", [("--nodes", "2"), ("--nodes", "2", "--main", "x"), ("--node-rank", "1")])
+@pytest.mark.parametrize(
+    "words",
+    [("--nodes", "2"), ("--nodes", "2", "--main", "x"), ("--nodes", "2", "--main", "a:99999"), ("--node-rank", "1")],
+)
 def test_what_cannot_be(tw: Any, words: tuple[str, ...]) -> None:
     assert tw("doctor", "--link", *words).code == 2

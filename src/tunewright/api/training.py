@@ -153,10 +153,12 @@ def _train_to_end(
     if is_inline and (index := loaded.run.run.device_index):
         reason, fix = N_("this process has its GPU already"), "CUDA_VISIBLE_DEVICES=..."
         raise errors_of([conflict(f"run.device_index={index}", "inline_process", reason, fix)])
-    if is_inline and (loaded.run.launch.processes, loaded.run.launch.nodes) != (1, 1):
-        reason = N_("this is one process")
-        fix = "launch={'processes': 1}"
-        raise errors_of([conflict(f"launch.processes={loaded.run.launch.processes}", "inline_process", reason, fix)])
+    counts = {"processes": loaded.run.launch.processes, "nodes": loaded.run.launch.nodes}
+    several = {name: count for name, count in counts.items() if count != 1}
+    if is_inline and several:
+        first = ", ".join(f"launch.{name}={count}" for name, count in several.items())
+        fix = f"launch={dict.fromkeys(several, 1)}"
+        raise errors_of([conflict(first, "inline_process", N_("this is one process"), fix)])
     before = None if is_inline else restarted.begun(loaded)
     run = before or start_run.create(loaded, plan(loaded), force=False, reporter=SILENT)
     if is_inline:

@@ -40,6 +40,8 @@ Epochs = Annotated[Number, Field(gt=0, le=1e6)]
 LearningRate = Annotated[Number, Field(gt=0, lt=1)]
 RowShare = Annotated[Number, Field(ge=0, le=1)]
 Strategy = Literal["ddp", "fsdp2", "fsdp2_offload"]
+# HOST:PORT, with a port from 1 to 65535.
+ADDRESS_PATTERN = r"^[^\s:/]+:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
 FastPath = Literal["onednn_matmul", "answer_loss", "packing", "shared_prefix", "int8", "merged_lora"]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 # What may differ when a run is resumed; all else makes it a different run (docs/resume.md). Free settings change no result of
@@ -398,7 +400,7 @@ class LaunchConfig(Section):
     main: Text | None = Field(
         default=None,
         description=N_("Where the first machine is reached by all: HOST:PORT."),
-        pattern=r"^[^\s:/]+:\d{1,5}$",
+        pattern=ADDRESS_PATTERN,
     )
     timeout_seconds: Annotated[Positive, Field(le=MOST)] = Field(
         default=60,

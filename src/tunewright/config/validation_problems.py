@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tunewright.config.deprecated_keys import TOP, deprecated_keys, other_method
-from tunewright.config.run_config import NAME_PATTERN, DataSource
+from tunewright.config.run_config import ADDRESS_PATTERN, NAME_PATTERN, DataSource
 from tunewright.config.schema_keys import methods_with, old_name, options, suggest, upstream
 from tunewright.config.yaml_reader import Path, Position, place, printable
 from tunewright.errors import Problem, Where
@@ -48,6 +48,7 @@ _LIMITS = {
     "too_long": N_("a list of at most {max_length} values"),
 }
 _PATTERNS = {
+    ADDRESS_PATTERN: N_("HOST:PORT, with a port from 1 to 65535"),
     NAME_PATTERN: N_("1 to 64 small letters, digits, dots, dashes and underscores"),
     r"^pissa_niter_[0-9]{1,3}$": N_("pissa_niter_ followed by a number"),
 }

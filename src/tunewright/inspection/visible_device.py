@@ -19,6 +19,12 @@ def visible_device(index: int = 0) -> dict[str, str]:
     return {name: _chosen(os.environ, name, index) for name in names}
 
 
+def name_of(index: int) -> str:
+    """The name of the accelerator of this number that every process of this machine knows it by, whatever is visible to it."""
+    visible = visible_device(index)
+    return next((visible[name] for name in (*WHERE_SET, *ALWAYS) if name in os.environ), str(index))
+
+
 def num_visible() -> int:
     """How many accelerators a run may use: as the environment names them, else as Linux lists NVIDIA's; 1 where nobody tells.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tunewright.config import load_config
 from tunewright.errors import errors_of
 from tunewright.inspection.machine_info import factors_path, read_factors
-from tunewright.launch.start_run import create, launch, plan_for, wait
+from tunewright.launch.start_run import create, launch, plan_for, stop, wait, wait_for_stop
 from tunewright.planning.run_plan import Plan
 from tunewright.planning.time_estimate import factor_key
 from tunewright.reporting import Reporter
@@ -40,7 +40,11 @@ def calibrate(loaded: load_config.LoadedConfig, *, reporter: Reporter) -> float:
         plan = plan_for(short_run, reporter=reporter)
         run = create(short_run, plan, force=False, reporter=reporter)
         launch(run)
-        wait(run)
+        try:
+            wait(run)
+        finally:
+            if stop(run, now=True):  # whoever waited was interrupted, and the run's folder goes away
+                wait_for_stop(run)
         problems = end_problems(run)
         if problems:
             raise errors_of(problems)

@@ -4,6 +4,7 @@ A run's parent holds a lock of its device for as long as it lives, so that runs 
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from tunewright.config.validation_problems import one_of
 from tunewright.errors import error
-from tunewright.inspection.visible_device import visible_device
+from tunewright.inspection.visible_device import name_of, visible_device
 from tunewright.security import home
 
 ALL = "all"
@@ -30,7 +31,9 @@ class Device:
 
     @property
     def name(self) -> str:
-        return f"{self.kind}-{self.number}"
+        """What all commands of this machine call it, in characters of a file's name."""
+        number = name_of(self.number) if self.kind == "gpu" else str(self.number)
+        return f"{self.kind}-{re.sub(r'[^A-Za-z0-9.-]', '-', number)}"
 
     def environment(self) -> dict[str, str]:
         """What a parent on this device is told, and which GPU it sees."""

@@ -1,6 +1,7 @@
 """The link between two processes of this machine, or between machines, measured once and kept for plans."""
 
 import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -39,7 +40,12 @@ def measure_link(nodes: int, node_rank: int, main: str, *, reporter: Reporter) -
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         place, answer_file = main if nodes > 1 else str(folder / "meeting"), folder / "answer.json"
-        _wait(_start(folder, answer_file, nodes * here, node_rank * here, here, place))
+        processes = _start(folder, answer_file, nodes * here, node_rank * here, here, place)
+        try:
+            _wait(processes)
+        except subprocess.TimeoutExpired as fault:
+            reason = N_("the measurement did not end")
+            raise error("E527", main=place, seconds=MEETING_SECONDS + MEASURED_WITHIN, reason=reason) from fault
         if not answer_file.is_file():
             raise error("E802", reason=N_("a process that measured the link ended without a word"))
         answer = json.loads(answer_file.read_text())
@@ -71,7 +77,7 @@ def _start(folder: Path, answer_file: Path, world: int, first: int, here: int, p
 
 
 def _wait(processes: Sequence[Any]) -> None:
-    """Until all have ended; those that do not are killed."""
+    """Until all have ended. Raises: TimeoutExpired where one does not; then none is left."""
     deadline = time.monotonic() + MEETING_SECONDS + MEASURED_WITHIN
     try:
         for process in processes:

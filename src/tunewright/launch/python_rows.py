@@ -25,7 +25,7 @@ def path_of(data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, obje
     """A path or Hub id unchanged, and several of them; for a list of rows, the private file that holds them, named by their
     content.
 
-    Raises: ConfigError E138 for a row that is not an object or that JSON cannot hold, E139 for anything else.
+    Raises: ConfigError E138 for a row that is not an object or that JSON in UTF-8 cannot hold, E139 for anything else.
     """
     if isinstance(data, (str, Path)):
         return str(data)
@@ -35,16 +35,16 @@ def path_of(data: str | Path | Sequence[str | Path] | Sequence[Mapping[str, obje
         raise error("E139", kind=type(data).__name__, fix=fix)
     if data and all(isinstance(item, (str, Path)) for item in data):
         return list(map(str, data))
-    content = "".join(_line(number, row) for number, row in enumerate(data, 1)).encode()
+    content = b"".join(_line(number, row) for number, row in enumerate(data, 1))
     return str(_stored(content))
 
 
-def _line(number: int, row: Any) -> str:
+def _line(number: int, row: Any) -> bytes:
     if not isinstance(row, Mapping):
         raise error("E138", number=number, reason=type(row).__name__)
     try:
-        return json.dumps(dict(row), ensure_ascii=False) + "\n"
-    except (TypeError, ValueError) as fault:
+        return f"{json.dumps(dict(row), ensure_ascii=False)}\n".encode()
+    except (TypeError, ValueError) as fault:  # also UnicodeEncodeError, of half a character
         raise error("E138", number=number, reason=str(fault)) from fault
 
 

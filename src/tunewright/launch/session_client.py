@@ -20,6 +20,7 @@ from tunewright.rundir.run_dir import RunDir, unfit
 from tunewright.rundir.session_protocol import (
     ErrorReply,
     ProgressReply,
+    ResultReply,
     SessionRequest,
     SessionResult,
     TextReply,
@@ -95,27 +96,49 @@ class SessionClient:
         if self._changed and request.needs_same_base:
             raise errors_of(as_problems("E515", self._changed, name=self.run.name))
         process = self._process = self._process or self._start()
+        reply = self._last_reply(process, request, reporter, on_text)
+        if isinstance(reply, ErrorReply):
+            raise errors_of(reply.problems)
+        if reply is None:
+            self._process = None
+            how = f"exit code {process.wait()}"
+            raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)
+        self._has_loaded = True
+        return result.from_json(reply.result)
+
+    def _last_reply(
+        self,
+        process: "subprocess.Popen[str]",
+        request: SessionRequest,
+        reporter: Reporter,
+        on_text: Callable[[str], None],
+    ) -> ResultReply | ErrorReply | None:
+        """The reply that ends a request; None where the worker ended before it.
+
+        A worker whose replies were not read to the end is ended too: the next request would take the rest for its own.
+        """
         assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
-            process.stdin.write(request.to_line() + "\n")
-            process.stdin.flush()
-        for line in process.stdout:
-            if not line.endswith("\n"):  # it was ended while it wrote
-                break
-            reply = read_reply(line)
-            if isinstance(reply, ProgressReply):
-                reporter.progress(reply.done, reply.total)
-            elif isinstance(reply, TextReply):
-                self._has_loaded = True
-                on_text(reply.text)
-            elif isinstance(reply, ErrorReply):
-                raise errors_of(reply.problems)
-            else:
-                self._has_loaded = True
-                return result.from_json(reply.result)
-        self._process = None
-        how = f"exit code {process.wait()}"
-        raise error("E506", how=how, log=str(self.run.file(file_names.LOG)), name=self.run.name)
+        try:
+            with contextlib.suppress(BrokenPipeError):  # its output has then ended, too
+                process.stdin.write(request.to_line() + "\n")
+                process.stdin.flush()
+            for line in process.stdout:
+                if not line.endswith("\n"):  # it was ended while it wrote
+                    return None
+                reply = read_reply(line)
+                if isinstance(reply, ProgressReply):
+                    reporter.progress(reply.done, reply.total)
+                elif isinstance(reply, TextReply):
+                    self._has_loaded = True
+                    on_text(reply.text)
+                else:
+                    return reply
+        except BaseException:
+            self._process = None
+            process.kill()
+            process.wait()
+            raise
+        return None
 
     def _start(self) -> "subprocess.Popen[str]":
         visible = visible_device(self.run.plan().run.run.device_index)

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from tunewright.i18n import N_, Phrase
 from tunewright.inspection import machine_info
 from tunewright.inspection.memory_monitor import Cgroup, MemoryMonitor
 from tunewright.inspection.visible_device import visible_device
-from tunewright.inspection.watchdog import PAUSED, Watchdog
+from tunewright.inspection.watchdog import PAUSE_SECONDS, PAUSED, Watchdog
 from tunewright.launch.worker_environment import worker_environment
 from tunewright.rundir import atomic_io, rank_files
 from tunewright.rundir.rank_files import FIRST, PEER_LOST, RankState
@@ -30,8 +31,8 @@ from tunewright.security import spawn
 
 # After the first of several has ended: the others find that they are alone, say so, and end.
 GRACE_SECONDS = 5.0
-# How many times as long as usual a step may take before its process counts as hanging.
-SLOW_STEPS = 10
+# How many times as long as usual, the median of the last ones, a step may take before its process counts as hanging.
+SLOW_STEPS, USUAL_STEPS = 10, 100
 MEETING = "meeting"
 # Who waits so many times as long as their parent lets them has no parent that looks, or waits for another machine.
 CONNECTION_TIMES = 10
@@ -77,8 +78,10 @@ class WorkerGroup:
     is_still: bool = False
     _ended: float | None = None
     _codes: dict[int, int] = field(default_factory=dict)
-    _step_seconds: dict[int, list[float]] = field(default_factory=dict)
+    _step_seconds: dict[int, deque[float]] = field(default_factory=dict)
     _steps: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _looked: float = 0.0
+    _awake_since: float = 0.0
 
     @property
     def rank(self) -> int:
@@ -150,21 +153,29 @@ class WorkerGroup:
     def _hung(self, states: Mapping[int, RankState]) -> Hung | None:
         """A process that is where it was for longer than the others' patience, while one of them waits for it."""
         now = time.time()
+        if now - self._looked > PAUSE_SECONDS:  # the machine slept: nothing went on, and the clock did
+            self._awake_since = now
+        self._looked = now
         waiting = [state for state in states.values() if state.call and not _is_paused(state.pid)]
         for rank, state in states.items():
             self._note_step(rank, state)
             limit = max(self.patience, SLOW_STEPS * median(self._step_seconds.get(rank) or [0.0]))
-            is_late = not state.call and state.phase not in PATIENT_PHASES and now - state.since > limit
-            patient = [other for other in waiting if now - other.since > limit]
+            is_late = not state.call and state.phase not in PATIENT_PHASES and self._seconds_in(state) > limit
+            patient = [other for other in waiting if self._seconds_in(other) > limit]
             if is_late and patient:
                 return Hung(state, patient[0])
         return None
+
+    def _seconds_in(self, state: RankState) -> float:
+        """How long a process has been where it was at the last look, without a pause of the whole machine."""
+        return self._looked - max(state.since, self._awake_since)
 
     def _note_step(self, rank: int, state: RankState) -> None:
         step, since = self._steps.get(rank, (0, 0.0))
         if state.phase == "train" and state.step > step:
             if step and since:
-                self._step_seconds.setdefault(rank, []).append((state.since - since) / (state.step - step))
+                seconds = self._step_seconds.setdefault(rank, deque(maxlen=USUAL_STEPS))
+                seconds.append((state.since - since) / (state.step - step))
             self._steps[rank] = (state.step, state.since)
 
     def how(self, code: int) -> Phrase:

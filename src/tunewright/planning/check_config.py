@@ -17,6 +17,7 @@ from tunewright.config.methods import (
     is_full,
     virtual_tokens,
 )
+from tunewright.config.resolved_config import ResolvedLaunchConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.config.section import AUTO
 from tunewright.config.tasks import Task
@@ -93,17 +94,24 @@ def _check_processes(run: RunConfig, facts: InspectedFacts) -> list[Problem]:
         ]
     if parts != AUTO and count * nodes > parts:
         reason = N_("a step was dealt into fewer parts when the run started, so that its result stays the same")
-        return [conflict(f"launch.processes={count}", f"launch.parts={parts}", reason, f"--processes {parts}")]
+        return [_too_many_processes(count, nodes, parts, f"launch.parts={parts}", reason)]
     return []
 
 
-def check_rows(processes: int, effective_batch: int) -> list[Problem]:
+def check_rows(launch: ResolvedLaunchConfig, effective_batch: int) -> list[Problem]:
     """E109 for more processes than a step has rows."""
-    if processes <= effective_batch:
+    if launch.world <= effective_batch:
         return []
     reason = N_("a step has fewer rows than that, and a process without rows has nothing to do")
-    first, second = f"launch.processes={processes}", f"effective batch {effective_batch}"
-    return [conflict(first, second, reason, f"--processes {effective_batch}")]
+    second = f"effective batch {effective_batch}"
+    return [_too_many_processes(launch.processes, launch.nodes, effective_batch, second, reason)]
+
+
+def _too_many_processes(processes: int, nodes: int, most: int, second: str, reason: str) -> Problem:
+    """E109 for more processes on all machines than `most`; fewer on each, or fewer machines."""
+    first = f"launch.processes={processes}" + (f", launch.nodes={nodes}" if nodes > 1 else "")
+    fix = f"--processes {most // nodes}" if nodes <= most else f"--nodes {most} --processes 1"
+    return conflict(first, second, reason, fix)
 
 
 def _check_device_index(run: RunConfig, facts: InspectedFacts) -> list[Problem]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tunewright.inspection.machine_info import LinkSpeed
 
+OF_ANY_CARD = {"nvidia", "tesla", "geforce"}  # a driver calls an "NVIDIA T4" a "Tesla T4"
 NVLINK_CARDS = ("a100", "h100")
 NVLINK, PCIE = 300e9, 20e9  # bytes a second and device
 # Bytes a second and node, by the gigabits a second of its network.
@@ -75,4 +76,4 @@ def with_measured(cluster: Cluster, links: Sequence[LinkSpeed], device_name: str
 
 
 def _words(name: str) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", name.lower()))
+    return set(re.split(r"[^a-z0-9]+", name.lower())) - OF_ANY_CARD

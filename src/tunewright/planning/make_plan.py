@@ -46,7 +46,7 @@ def make_plan(
         raise errors_of(problems)
     resolved, savings = fit(resolved, facts, config=run)
     problems = check(resolved, facts) + check_schedule(resolved, num_steps(resolved, facts))
-    problems += check_rows(resolved.launch.world, effective_batch(resolved))
+    problems += check_rows(resolved.launch, effective_batch(resolved))
     problems += check_blocks(resolved, adapted_by(resolved, facts).groups(facts.model))
     if problems:
         raise errors_of(problems)

@@ -11,11 +11,14 @@ from tests.unit.planning.conftest import facts
 from tunewright.api import Chat, Chats, Conversation, TrainedRun
 from tunewright.api.run_handle import Speaker
 from tunewright.errors import TrainingError, TunewrightError
+from tunewright.extras.session_requests import ReplyRequest, ReplyResult
 from tunewright.planning.run_plan import InspectedFacts
 from tunewright.rundir.file_names import EVENTS
+from tunewright.rundir.session_protocol import Sampling
 
 __all__ = ["facts"]
 PATIENCE = 20.0
+GREEDY: Sampling = {"temperature": 0.0, "top_p": 1.0, "seed": None, "stop": ()}
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -234,3 +237,27 @@ def test_a_run_without_an_adapter_is_refused(run: TrainedRun) -> None:
     (run.adapter / "adapter_config.json").unlink()
     with pytest.raises(TunewrightError, match="E116"):
         run.load()
+
+
+def test_a_question_that_was_interrupted_leaves_nothing_for_the_next(run: TrainedRun) -> None:
+    talk = Conversation(run)
+
+    def pressed(_who: Speaker, _piece: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        talk.ask("slow", pressed)
+    assert run.session().state == "away"
+    assert talk.ask("two", lambda _who, _piece: None)["tuned"] == "tuned says two"
+
+
+def test_a_session_whose_answer_nobody_read_ends(run: TrainedRun) -> None:
+    """Its pipe is full, and it would wait for ever for a reader."""
+
+    def pressed(_piece: str) -> None:
+        raise KeyboardInterrupt
+
+    request = ReplyRequest([{"role": "user", "content": "much"}], 9, GREEDY)
+    with pytest.raises(KeyboardInterrupt), run.session() as session:
+        session.request(request, ReplyResult, on_text=pressed)
+    assert session.state == "away"

@@ -160,3 +160,14 @@ def test_numbers_inside_mappings_are_numbers() -> None:
 def test_no_number_is_beyond_what_a_parameter_holds(value: str) -> None:
     code, sentence = refusal("method=vera", f"peft.d_initial={value}")
     assert code == "E103" and sentence.startswith("peft.d_initial must be a number of at most 3.4e38")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "029500", "x"])
+def test_a_port_is_one_that_a_machine_has(port: str) -> None:
+    code, sentence = refusal(f"launch.main=10.0.0.1:{port}")
+    assert (code, "launch.main must be HOST:PORT, with a port from 1 to 65535" in sentence) == ("E103", True)
+
+
+@pytest.mark.parametrize("port", ["1", "80", "9999", "29500", "59999", "64999", "65499", "65529", "65535"])
+def test_every_port_is_one(port: str) -> None:
+    assert value(f"launch.main=10.0.0.1:{port}") == f"10.0.0.1:{port}"

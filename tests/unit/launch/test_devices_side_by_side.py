@@ -71,3 +71,15 @@ def test_who_is_asked_to_stop_waits_no_more(home: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(devices.PLACE, "cpu-0")
         with occupied(lambda: True):
             pass
+
+
+def test_a_gpu_has_one_name_whatever_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+        monkeypatch.delenv(name, raising=False)
+    assert Device("gpu", 1).environment()[devices.PLACE] == "gpu-1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,MIG-a/3/0")
+    assert Device("gpu", 0).environment()[devices.PLACE] == "gpu-1"
+    assert Device("gpu", 1).environment()[devices.PLACE] == "gpu-MIG-a-3-0"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("ZE_AFFINITY_MASK", "2,3")
+    assert Device("gpu", 1).environment()[devices.PLACE] == "gpu-3"

@@ -129,7 +129,13 @@ def test_what_is_no_list_is_no_data(data: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "text"), [("text", "row 2 of the list is not a row: str"), ({"a": {1, 2}}, "set"), ({("a",): 1}, "tuple")]
+    ("row", "text"),
+    [
+        ("text", "row 2 of the list is not a row: str"),
+        ({"a": {1, 2}}, "set"),
+        ({("a",): 1}, "tuple"),
+        ({"a": "\ud83d"}, "surrogates"),
+    ],
 )
 def test_a_row_that_json_cannot_hold_is_told_by_its_number(row: Any, text: str) -> None:
     with pytest.raises(ConfigError, match="E138 row 2") as caught:
@@ -147,3 +153,19 @@ def test_a_table_in_a_notebook_escapes_what_it_shows() -> None:
 
 def test_the_package_shows_what_is_meant_for_use() -> None:
     assert dir(tw) == sorted([*tw.__all__, "__version__"])
+
+
+@pytest.mark.parametrize(
+    ("launch", "named"),
+    [
+        ({"nodes": 2, "main": "a:1"}, "launch.nodes=2"),
+        ({"processes": 2}, "launch.processes=2"),
+        ({"nodes": 2, "processes": 3, "main": "a:1"}, "launch.processes=3, launch.nodes=2"),
+    ],
+)
+def test_this_process_is_one(launch: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        api.train("smollm2", ROWS, inline_process=True, launch=launch)
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.values["first"]) == ("E109", named)
+    assert problem.fixes() == [f"launch={ {name: 1 for name in ('processes', 'nodes') if name in launch} }"]

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from tunewright.config.resolved_config import ResolvedLaunchConfig
 from tunewright.config.run_config import RunConfig
 from tunewright.errors import Problem
 from tunewright.inspection.builtin_models import BUNDLED
 from tunewright.inspection.model_info import ExpertGroup, LinearGroup, ModelInfo, NormGroup
-from tunewright.planning.check_config import BUILTIN, check, lora_parameters, matching_groups
+from tunewright.planning.check_config import BUILTIN, check, check_rows, lora_parameters, matching_groups
 from tunewright.planning.run_plan import InspectedFacts
 
 from .conftest import smollm2
@@ -245,3 +246,20 @@ def test_a_rank_above_the_layer_is_refused_and_veras_shared_rank_is_not(facts: B
     assert only(check(ask(r=256, target_modules=["k_proj"]), facts())).code == "E312"
     assert check(ask(method="vera", r=256, target_modules=["k_proj"]), facts()) == []
     assert check(ask(method="prompt_tuning"), facts()) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "processes", "most", "fix"),
+    [
+        (1, 4, 3, "--processes 3"), (2, 2, 2, "--processes 1"), (2, 4, 6, "--processes 3"),
+        (4, 1, 2, "--nodes 2 --processes 1"), (4, 1, 3, "--nodes 3 --processes 1"),
+    ],
+)  # fmt: skip
+def test_fewer_processes_are_counted_on_each_machine(
+    facts: Build, nodes: int, processes: int, most: int, fix: str
+) -> None:
+    launch = {"nodes": nodes, "processes": processes, "main": "a:1"}
+    config = {"model": "smollm2", "data": "rows.jsonl", "task": "causal_lm", "launch": {**launch, "parts": most}}
+    (of_parts,) = check(RunConfig.model_validate(config), facts())
+    (of_rows,) = check_rows(ResolvedLaunchConfig.model_validate(launch), most)
+    assert (of_parts.fixes(), of_rows.fixes()) == ([fix], [fix])

@@ -65,6 +65,7 @@ def test_names_that_are_not_of_several(name: str) -> None:
     ("device_name", "title", "is_same"),
     [
         ("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB", True), ("NVIDIA A100-SXM4-80GB", "NVIDIA A100 80GB", True),
+        ("Tesla T4", "NVIDIA T4", True), ("Tesla V100-SXM2-16GB", "NVIDIA T4", False),
         ("NVIDIA A100-SXM4-40GB", "NVIDIA A100 80GB", False), ("CPU", "NVIDIA A100 80GB", False),
     ],
 )  # fmt: skip

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tunewright.inspection.machine_info import LinkSpeed
     from tunewright.inspection.requirements import Requirement
 
-ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}")
-
 
 def add_to(app: typer.Typer) -> None:
     app.command(help=_("This machine: memory, GPU, disk, versions, built-in model; --fetch gets it"))(doctor)
@@ -41,6 +39,7 @@ def doctor(
     as_json: options.JsonFlag = False,
 ) -> None:
     from tunewright import api
+    from tunewright.config.run_config import ADDRESS_PATTERN
 
     if fetch:
         folder = api.fetch(fetch, reporter=live_display.ConsoleReporter())
@@ -50,8 +49,9 @@ def doctor(
             plan_summary.labelled(console.out(), _("Model"), f"{fetch}: {folder}")
         return
     if link:
-        if nodes > 1 and not ADDRESS.fullmatch(main or ""):
-            raise typer.BadParameter(_("several machines meet at the first one: --main HOST:PORT"))
+        if nodes > 1 and not re.fullmatch(ADDRESS_PATTERN, main or ""):
+            text = _("several machines meet at the first one: --main HOST:PORT, with a port from 1 to 65535")
+            raise typer.BadParameter(text)
         if node_rank >= nodes:
             raise typer.BadParameter(_("machines are counted from 0"))
         measured = api.link(nodes, node_rank, main or "", reporter=live_display.ConsoleReporter())

@@ -127,3 +127,13 @@ class RowWriter:
         assert rows is not None
         self.digests[name] = rows.digest
         self._part = BlockBuilder()
+
+
+def file_digests(rows: Sequence[TokenizedExample]) -> list[str]:
+    """A digest of each file that holds the rows, or that would: the same rows have the same ones, wherever they come from."""
+    if isinstance(rows, MappedRows):
+        return rows.digests()
+    writer = RowWriter(Path(), "rows", lambda _path, _content: None)
+    writer.extend(rows)
+    writer.close()
+    return list(writer.digests.values())

@@ -6,7 +6,7 @@ with it their rounding.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,30 @@ class _SomeEnded(StoppingCriteria):
         return torch.full((len(self.ended),), is_over, device=input_ids.device)
 
 
-def written_rows(batch: PromptBatch, settings: GenerationConfig) -> Iterator[tuple[int, list[int]]]:
-    """The rows of a batch by position, each with the ids of its answer, an end token included; all are of one length or ended."""
-    written = _in_parts(batch, settings) if _reads_texts_alone(batch) else None
+class _AfterEachToken(StoppingCriteria):
+    """Calls a function after each token, and stops no row."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        self.call()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+
+def written_rows(
+    batch: PromptBatch, settings: GenerationConfig, on_token: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, list[int]]]:
+    """The rows of a batch by position, each with the ids of its answer, an end token included; all are of one length or ended.
+
+    `on_token` is called after each token of the whole batch.
+    """
+    after_each = _AfterEachToken(on_token)
+    written = _in_parts(batch, settings, after_each) if _reads_texts_alone(batch) else None
     if written is None:
-        output = batch.generator.generate(**batch.inputs, generation_config=settings)
+        output = batch.generator.generate(
+            **batch.inputs, generation_config=settings, stopping_criteria=StoppingCriteriaList([after_each])
+        )
         yield from enumerate(output[:, batch.start_of_answer :].tolist())
     else:
         yield from written
@@ -69,7 +88,9 @@ def _reads_texts_alone(batch: PromptBatch) -> bool:
     return not (config.is_prompt_learning or finds_its_start)
 
 
-def _in_parts(batch: PromptBatch, settings: GenerationConfig) -> list[tuple[int, list[int]]] | None:
+def _in_parts(
+    batch: PromptBatch, settings: GenerationConfig, after_each: StoppingCriteria
+) -> list[tuple[int, list[int]]] | None:
     """The rows as they leave; None for a model whose cache cannot lose rows."""
     ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
     end_ids, end = settings.eos_token_id, ids.shape[1] + settings.max_new_tokens
@@ -77,7 +98,7 @@ def _in_parts(batch: PromptBatch, settings: GenerationConfig) -> list[tuple[int,
     cache = _shared_beginning(batch, settings)
     while rows:
         stop = _SomeEnded(end_ids, len(rows), is_first=cache is None)
-        written = _part(batch.generator, ids, mask, settings, end - ids.shape[1], cache, stop)
+        written = _part(batch.generator, ids, mask, settings, end - ids.shape[1], cache, (after_each, stop))
         if cache is None:
             cache = written.past_key_values
             if not make_room(cache):
@@ -101,14 +122,19 @@ def _part(
     settings: GenerationConfig,
     max_new_tokens: int,
     cache: Cache | None = None,
-    stop: StoppingCriteria | None = None,
+    criteria: Sequence[StoppingCriteria] = (),
 ) -> Any:
     """What `generate` returns for texts whose beginning may be in the cache already."""
     part = copy.copy(settings)
     part.max_new_tokens, part.return_dict_in_generate = max_new_tokens, True
     known = {} if cache is None else {"past_key_values": cache}
-    criteria = {} if stop is None else {"stopping_criteria": StoppingCriteriaList([stop])}
-    return generator.generate(input_ids=ids, attention_mask=mask, generation_config=part, **criteria, **known)
+    return generator.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        generation_config=part,
+        stopping_criteria=StoppingCriteriaList(criteria),
+        **known,
+    )
 
 
 def _shared_beginning(batch: PromptBatch, settings: GenerationConfig) -> Cache | None:

@@ -82,7 +82,7 @@ def _generate(
 
     def generate_group(group: RowGroup) -> None:
         batch = prompt_batch(model, [prompts[i] for i in group], tokenizer.end_ids[0])
-        for row, ids in written_rows(batch, settings):
+        for row, ids in written_rows(batch, settings, backoff.beat):
             answer_ids = before_end(ids, tokenizer.end_ids)
             answers[group[row]] = GeneratedText(
                 tokenizer.decode(answer_ids), is_cut=len(answer_ids) == max_new_tokens, ids=tuple(answer_ids)

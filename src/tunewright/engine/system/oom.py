@@ -47,6 +47,10 @@ class BatchSizeBackoff:
     halvings: int = 0
     ranks: Ranks = ALONE
 
+    def beat(self) -> None:
+        """Say that this process goes on evaluating, for others that wait for it."""
+        self.ranks.beat("evaluate")
+
     def for_each(
         self, groups: Sequence[RowGroup], work: Callable[[RowGroup], None], *, is_one_pass: bool = True
     ) -> None:
@@ -61,7 +65,7 @@ class BatchSizeBackoff:
         is_dealt = is_one_pass or not self.ranks.share_base
         queue = deque(self.ranks.mine(parts, [float(len(part)) for part in parts]) if is_dealt else parts)
         while queue:
-            self.ranks.beat("evaluate")
+            self.beat()
             reason = _run_group(work, queue[0], may_be_parted=not self.ranks.share_base)
             if reason is None:
                 queue.popleft()

@@ -108,7 +108,7 @@ def train(
         initialize_from_data(model, initialization_batches(plan, data, tokenizer))
         initial_weights = initial_weights_from_base(model)
         backend = select_backend(plan, model, data.train, tokenizer.pad_id, events)
-        agree_on_start(ranks, plan, model, backend.paths, data.key)
+        agree_on_start(ranks, plan, model, backend.paths, data)
         release_memory()
     stop.check(name=run.name)
     ranks.beat("rehearse")
