@@ -6,6 +6,7 @@ Each row has the line of its number in the original: the line of a row that was 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -40,10 +41,10 @@ class FixedFolder(FrozenModel):
 def names_for(paths: Sequence[str]) -> list[str]:
     """A name for the mended rows of each path: that of the original where no other has it."""
     names: list[str] = []
-    for place, path in enumerate(paths, 1):
+    for path in paths:
         stem = Path(path).stem or "rows"
-        name = f"{stem}.jsonl"
-        names.append(f"{stem}-{place}.jsonl" if name in (*names, FIXES) else name)
+        numbered = (f"{stem}-{number}.jsonl" for number in count(2))
+        names.append(next(name for name in chain([f"{stem}.jsonl"], numbered) if name not in (*names, FIXES)))
     return names
 
 

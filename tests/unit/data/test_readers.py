@@ -344,3 +344,32 @@ def test_the_fingerprint_is_that_of_the_bytes(tmp_path: Path, write: Write) -> N
     both = fingerprint(str(tmp_path))
     write("b.jsonl", '{"a": 3}')
     assert fingerprint(str(tmp_path)) != both
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("a.txt", "one\n" + "word " * 40_000 + "\nthree\n", 1),
+        ("a.txt", "one\n\n" + "a, b " * 40_000 + "\n\nthree\n", 3),
+        ("a.txt", b"first\rline here\nsecond line\nthird line\n", 1),
+        ("a.csv", "q,a\n1,2\n\n3," + "x" * 200_000 + "\n", 2),
+    ],
+)
+def test_long_lines_and_a_lone_cr_are_read(write: Write, name: str, content: str | bytes, rows: int) -> None:
+    """csv, which also looks for tables in texts, has a limit of its own, and a CR in a line ends one for it."""
+    script = (
+        "import sys; from tunewright.data.files.readers import read_rows; print(len(list(read_rows(sys.argv[1]).rows)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, write(name, content)], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) == rows
+
+
+@pytest.mark.parametrize("place", [2, 30])
+def test_a_cell_above_the_limit_is_e213_wherever_it_stands(write: Write, place: int) -> None:
+    lines = ["q,a", *("1,2" for _ in range(40))]
+    lines[place] = "3," + "x" * 1_200_000
+    stream = read_rows(write("a.csv", "\n".join(lines) + "\n"))
+    assert [(line, code) for line, _column, code, _row in problems_of(stream)] == [(place + 1, "E213")]
+    assert len(list(stream.rows)) == 39

@@ -56,7 +56,6 @@ def scan_table(
     A table has no header if `columns`, those that `--map` names, are called column_1, column_2, ... and no header has them.
     Raises: DataError E205, E213, E221 if the header is damaged, E241 if a name appears in it twice.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))  # global, and 128 KiB from the start
     waiting = _Lines(lines)
     first = list(islice(dropwhile(lambda line: not line[1].strip(), waiting), LINES_LOOKED_AT))
     if first and (named := _SEPARATOR_LINE.fullmatch(first[0][1])):
@@ -100,7 +99,7 @@ def has_named_columns(lines: list[str]) -> bool:
     if len(first) < 2:
         return False
     separator = _separator_of(first, "")
-    names = next(csv.reader(first[:1], delimiter=separator), [])
+    names = next(csv.reader([first[0].replace("\r", "")], delimiter=separator), [])
     return are_names([name.strip() for name in names]) and _evenness(first, separator) > 0.5
 
 

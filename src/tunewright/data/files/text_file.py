@@ -1,6 +1,7 @@
 """A text file as lines: its encoding, its byte-order marks, its ends of lines."""
 
 import codecs
+import csv
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,6 +70,7 @@ def open_text(file: Path, encoding: str, extensions: str) -> Iterator[TextFile]:
     A mark of byte order goes before the `encoding` that was asked for. A file whose lines end in CR alone is read so.
     Raises: DataError E202 for an archive, E205 or E239 if it cannot be in this encoding; OSError.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), HEAD_BYTES, MAX_ROW_BYTES + 1))  # global; 128 KiB from the start
     with file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
         _refuse_archive(head, str(file), extensions)

@@ -5,6 +5,7 @@ never passed on. The network code was tested against a stand-in of the Hub's API
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tunewright.i18n import N_, _
 from tunewright.reporting import Reporter
 from tunewright.security import redact
 
+REFUSALS = (401, 403)
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
@@ -54,17 +56,28 @@ def refuse_unready(target: HubRepository) -> None:
 
 
 def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
-    """Make the private repository and upload every file of the folder in one commit; its address. Raises: HubError E702, E707."""
+    """Make the private repository and upload every file of the folder in one commit; its address.
+
+    A repository that was made and not filled is removed again, so that the same call can be repeated.
+    Raises: HubError E702, E707.
+    """
     api = huggingface_hub.HfApi()
     reporter.note(_("Uploading to {url}, private").format(url=target.url))
+    is_made = False
     try:
         api.create_repo(target.name, private=True, exist_ok=False)
+        is_made = True
         api.upload_folder(repo_id=target.name, folder_path=folder, commit_message="Upload with Tunewright")
     except (HfHubHTTPError, OSError) as fault:
+        if is_made:
+            with suppress(HfHubHTTPError, OSError):
+                api.delete_repo(target.name)
         raise _no_answer(target, fault) from fault
     return target.url
 
 
 def _no_answer(target: HubRepository, fault: Exception) -> Exception:
     reason = redact((str(fault) or type(fault).__name__).splitlines()[0])
+    if isinstance(fault, HfHubHTTPError) and fault.response.status_code in REFUSALS:
+        return error("E707", name=target.name, reason=reason, login="hf auth login")
     return error("E702", name=target.name, reason=reason)

@@ -219,11 +219,17 @@ class ClassifyRequest(ModelRequest):
 RequestT = TypeVar("RequestT", bound=ModelRequest)
 
 
+def _refuse_constant(name: str) -> None:
+    """Raises: ValueError. NaN and Infinity are no JSON, though Python reads them."""
+    raise ValueError(name)
+
+
 def read_request(kind: type[RequestT], body: bytes) -> RequestT:
     """The request of a body. Raises: ApiError 400, naming the first field that is wrong."""
     try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
+        values = json.loads(body, parse_constant=_refuse_constant)
+        json.dumps(values, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # UnicodeEncodeError, of half a character, is a ValueError
         raise ApiError(400, "The body is not valid JSON", "invalid_json") from None
     if not isinstance(values, dict):
         raise ApiError(400, "The body must be a JSON object", "invalid_type")

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.word_text import split_words
-from tunewright.errors import TunewrightError
+from tunewright.errors import DataError, TunewrightError
 from tunewright.extras.serve.api_error import ApiError, unavailable, unsupported
 from tunewright.extras.serve.api_request import ChatRequest, ClassifyRequest, CompletionRequest
 from tunewright.extras.serve.backend import ServedModel
@@ -26,6 +26,8 @@ from tunewright.rundir.session_protocol import Sampling, SessionRequest, Session
 ResultT = TypeVar("ResultT", bound=SessionResult)
 Usage = Mapping[str, int]
 ENDED = "E506"  # the session's process ended in the middle of a request
+BUSY = "E541"
+TOO_LONG = "E647"
 
 
 class AnswerHead(TypedDict):
@@ -145,9 +147,15 @@ class SessionBackend:
 
     def _refused(self, fault: TunewrightError) -> ApiError:
         problem = fault.problems[0]
+        message = str(problem.to_json()["message"])
+        if problem.code == TOO_LONG:
+            return ApiError(400, message, "context_length_exceeded")
+        if isinstance(fault, DataError):
+            return ApiError(400, message, "invalid_value")
+        if problem.code == BUSY:
+            return unavailable(message)
         if problem.code != ENDED:
-            code = "context_length_exceeded" if problem.code == "E647" else "invalid_value"
-            return ApiError(400, str(problem.to_json()["message"]), code, "messages")
+            return ApiError(500, message, "engine_failed")
         self._deaths += 1
         if self._deaths > 1:
             self.on_end(fault)

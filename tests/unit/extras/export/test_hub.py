@@ -21,6 +21,7 @@ class StandIn:
 
     def __init__(self, existing: set[str]) -> None:
         self.existing, self.calls = existing, []  # type: ignore[var-annotated]
+        self.status = 0  # with which files are refused
 
     def repo_info(self, name: str) -> None:
         if name not in self.existing:
@@ -29,9 +30,13 @@ class StandIn:
     def create_repo(self, name: str, **options: Any) -> None:
         self.calls.append(("create", name, options))
 
+    def delete_repo(self, name: str) -> None:
+        self.calls.append(("delete", name, {}))
+
     def upload_folder(self, **options: Any) -> None:
-        if self.existing == {"refuse"}:
-            raise HfHubHTTPError(f"403 for {SECRET}", response=SimpleNamespace(headers={}, request=None))
+        if self.status:
+            response = SimpleNamespace(headers={}, request=None, status_code=self.status)
+            raise HfHubHTTPError(f"{self.status} for {SECRET}", response=response)
         self.calls.append(("upload", options["repo_id"], options))
 
 
@@ -79,8 +84,13 @@ def test_without_a_login_or_with_the_hub_switched_off(api: StandIn, monkeypatch:
         hub.refuse_unready(hub.repository("me/shop"))
 
 
-def test_a_refusal_is_told_without_the_token(api: StandIn, tmp_path: Path) -> None:
-    api.existing = {"refuse"}
-    with pytest.raises(HubError, match="E702") as caught:
+@pytest.mark.parametrize(("status", "code"), [(401, "E707"), (403, "E707"), (500, "E702")])
+def test_a_refusal_is_told_without_the_token_and_leaves_nothing(
+    api: StandIn, tmp_path: Path, status: int, code: str
+) -> None:
+    api.status = status
+    with pytest.raises(HubError, match=code) as caught:
         hub.upload(tmp_path, hub.repository("me/shop"), CollectingReporter())
     assert SECRET not in str(caught.value)
+    assert ("hf auth login" in str(caught.value)) == (code == "E707")
+    assert [call[:2] for call in api.calls] == [("create", "me/shop"), ("delete", "me/shop")]
