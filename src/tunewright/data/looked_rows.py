@@ -97,23 +97,25 @@ def looked_rows(validated: ValidatedData, tokenizer: TextTokenizer, held_out_fil
         row = row_at(number + (after if is_held_out else 0), file, problem.where.line)
         row.problems.append(problem)
         row.kinds.add(KIND_OF_CODE.get(problem.code, "damaged"))
-    for kind, numbers in _repeated(validated, after):
+    for kind, numbers in repeated_rows(validated).items():
         for number in numbers:
             if number in rows:
                 rows[number].kinds.add(kind)
     return [rows[number] for number in sorted(rows)]
 
 
-def _repeated(validated: ValidatedData, after: int) -> Iterator[tuple[str, list[int]]]:
-    """Duplicates and conflicts; compared once more where rows of two files have the same numbers."""
-    loaded = validated.loaded
+def repeated_rows(validated: ValidatedData) -> Mapping[str, list[int]]:
+    """The numbers of duplicates and conflicts, in memory or not.
+
+    Where held-out rows are in files of their own, whose rows have the same numbers, those in memory are compared once more.
+    """
+    loaded, after = validated.loaded, end_of_training(validated)
     repeated, conflicting = loaded.duplicates, loaded.conflicts
     if loaded.held_out and not loaded.share and (repeated or conflicting):
         held_out = (replace(example, number=after + example.number) for example in loaded.held_out)
         hashes = deduplication.RowHashes(chain(loaded.train, held_out))
         repeated, conflicting = deduplication.duplicates(hashes), deduplication.conflicts(hashes)
-    yield "duplicate", repeated
-    yield "conflict", conflicting
+    return {"duplicate": repeated, "conflict": conflicting}
 
 
 def end_of_training(validated: ValidatedData) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,14 @@ from tunewright.data.files.json_scanner import KEPT_CHARACTERS
 from tunewright.data.files.readers import RawRow, fingerprint, read_rows, texts_of
 from tunewright.data.files.row import Row
 from tunewright.data.load_examples import data_fingerprint, rows_as_read
-from tunewright.data.looked_rows import LookedRow, end_of_training, looked_rows, matching
+from tunewright.data.looked_rows import (
+    CODE_OF_KIND,
+    LookedRow,
+    end_of_training,
+    looked_rows,
+    matching,
+    repeated_rows,
+)
 from tunewright.data.row_fixes import RowChange, RowFix, RowFixer, changes_rows, mapping_of
 from tunewright.data.row_tally import needed_length
 from tunewright.data.summary import KINDS
@@ -130,6 +137,34 @@ class DataLook:
     def of_kind(self, kind: str) -> list[LookedRow]:
         """All rows in memory that are of a kind."""
         return [row for row in self.rows if kind in row.kinds]
+
+    def numbers_of(self, kind: str) -> list[int]:
+        """The numbers of all rows of a kind: of duplicates and conflicts in all data, of other kinds among the rows in memory."""
+        return self._repeated.get(kind) or [row.number for row in self.of_kind(kind)]
+
+    def numbers_with(self, code: str) -> list[int]:
+        """The same of all rows with a code."""
+        numbers = {row.number for row in self.rows if code in row.codes}
+        return sorted(numbers.union(*(self._repeated[kind] for kind in self._repeated if CODE_OF_KIND[kind] == code)))
+
+    @cached_property
+    def _repeated(self) -> Mapping[str, list[int]]:
+        return repeated_rows(self.check.validated)
+
+    def originals(self, numbers: Sequence[int]) -> list[int]:
+        """The numbers that these rows have in the original data. Cost: rows that are not in memory are read."""
+        wanted = set(numbers)
+        found = {row.number: self.original(row) for row in self.rows if row.number in wanted}
+        if wanted - found.keys():
+            found |= {row.number: self.original(row) for row in self._read_rows() if row.number in wanted}
+        return [found[number] for number in numbers]
+
+    def _read_rows(self) -> Iterator[LookedRow]:
+        starts, task = self.check.validated.loaded.starts, self.check.validated.summary.task
+        for source in self.sides.train:
+            for item in rows_as_read(source, task):
+                if isinstance(item, RawRow):
+                    yield LookedRow(item.number + starts.get(item.file, 0), item.file, item.line)
 
     def page(self, kind: str = "", words: str = "", page: int = 1) -> RowsPage:
         """Fifty rows, those of a kind that hold these words; a page that is not there is the one next to it."""

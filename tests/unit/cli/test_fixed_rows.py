@@ -12,6 +12,7 @@ from tunewright import api
 from tunewright.data.tokenized import known_rows
 from tunewright.data.tokenized.tokenization import encode_chunk
 from tunewright.errors import DataError, TunewrightError
+from tunewright.launch import inspect_inputs
 from tunewright.rundir import fixed_data
 from tunewright.rundir.checkpoints import faults
 
@@ -359,3 +360,22 @@ def test_a_copy_is_made_from_the_command_line(tw: Any, model: Path, tmp_path: Pa
     shown = tw(*words)
     assert "1 row left out of 16" in shown.out and "tunewright train" in shown.out + shown.err
     assert "nothing was written" in tw(*words[:-1], "E232").out
+
+
+def test_repeats_among_rows_that_are_not_in_memory_are_left_out_too(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect_inputs, "ROWS_IN_MEMORY", 20)
+    path = tmp_path / "many.jsonl"
+    questions = [*range(1, 50), 3, 48, 48]
+    lines = [json.dumps({"question": f"What is {n}?", "answer": f"It is {n}."}) for n in questions]
+    path.write_text("\n".join(lines) + "\n")
+    seen = look(path, model)
+    assert len(seen.rows) < len(lines)
+    repeated = seen.numbers_of("duplicate")
+    assert repeated == seen.numbers_with("W211") == seen.originals(repeated) == [50, 51, 52]
+    fixed = api.fix_rows(seen, [api.LeaveOut(change="keep_first", rows=tuple(repeated), code="W211")])
+    left = look(fixed.paths[0], model)
+    assert not left.numbers_of("duplicate") and left.check.validated.summary.rows == 49
+    mended = api.fix_rows(seen, [api.LeaveOut(rows=(2,), code="W212")])
+    assert again(mended, model).originals([47, 49, 50, 51]) == [48, 50, 51, 52]

@@ -311,10 +311,10 @@ def fix(
     with live_display.meter(_("Inspecting the data")) as reporter:
         settings: dict[str, Any] = _settings(task, columns)
         look = api.look_at_rows(data, model, sets=sets or (), reporter=reporter, **settings)
-    chosen = {code: tuple(row.number for row in look.rows if code in row.codes) for code in leave_out or ()}
+    chosen = {code: tuple(look.numbers_with(code)) for code in leave_out or ()}
     fixes: list[api.RowFix] = [api.LeaveOut(rows=rows, code=code) for code, rows in chosen.items() if rows]
-    if keep_first and (repeated := look.of_kind("duplicate")):
-        fixes.append(api.LeaveOut(change="keep_first", rows=tuple(row.number for row in repeated), code="W211"))
+    if keep_first and (repeated := look.numbers_of("duplicate")):
+        fixes.append(api.LeaveOut(change="keep_first", rows=tuple(repeated), code="W211"))
     fixed = api.fix_rows(look, fixes)
     if as_json:
         changes = [change.model_dump(mode="json") for change in fixed.changes]
@@ -322,7 +322,7 @@ def fix(
     elif not fixes:
         console.out().line(_("No row is of this kind; nothing was written."))
     else:
-        _print_fixed(context, fixed, len(look.rows), model)
+        _print_fixed(context, fixed, look.check.validated.summary.rows, model)
 
 
 def _print_fixed(context: typer.Context, fixed: "FixedRows", rows: int, model: str) -> None:

@@ -157,10 +157,11 @@ def _fixes_of(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
     """The change that a form asks for; rows have the numbers of the original."""
     change, kind = rendering.text_of(form, "change"), rendering.text_of(form, "kind_of_rows")
     if change in ("leave_out", "keep_first") and kind:
-        rows = data_look.of_kind("duplicate" if change == "keep_first" else kind)
-        numbers = tuple(data_look.original(row) for row in rows)
-        code = next((row.code for row in rows), "") if change == "leave_out" else "W211"
-        return [api.LeaveOut.model_validate({"change": change, "rows": numbers, "code": code})] if numbers else []
+        numbers = data_look.originals(data_look.numbers_of("duplicate" if change == "keep_first" else kind))
+        code = next((row.code for row in data_look.of_kind(kind)), "") if change == "leave_out" else "W211"
+        return (
+            [api.LeaveOut.model_validate({"change": change, "rows": tuple(numbers), "code": code})] if numbers else []
+        )
     number = rendering.number_in(rendering.text_of(form, "row")) or 0
     row = data_look.row(number)
     column, value = rendering.text_of(form, "column"), rendering.text_of(form, "value").replace("\r\n", "\n")
