@@ -19,7 +19,7 @@ from tunewright import api
 from tunewright.launch import start_run
 from tunewright.reporting import SILENT
 from tunewright.rundir import file_names
-from tunewright.studio import data_store
+from tunewright.studio import data_store, data_view
 
 Browsing = Callable[..., TestClient]
 Train = Callable[..., api.TrainedRun]
@@ -110,7 +110,8 @@ def test_a_row_is_left_out_from_its_answer_and_undone_with_the_other_changes(
     page = browser.get(f"/runs/mita/answers/{row}")
     assert button not in text_of(page) and f'href="{place}"' in page.text
     assert leave_out(browser, run, row) == place and left_out() == [asked], "asked for twice it is one change"
-    assert browser.post(f"/data/{entry.id}/undo", data={"fix": "1"}, follow_redirects=False).status_code == 303
+    first = {"fix": data_view.digest_of(entry.row_fixes[0])}
+    assert browser.post(f"/data/{entry.id}/undo", data=first, follow_redirects=False).status_code == 303
     assert left_out() == [] and button in text_of(browser.get(f"/runs/mita/answers/{row}"))
     assert rows.read_bytes() == before
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from tests.unit.cli.conftest import built_in as built_in
 from tests.unit.cli.conftest import model as model
-from tunewright.studio import data_store, uploads
+from tunewright.studio import data_store, data_view, uploads
 
 HTMX = {"hx-request": "true"}
 Browsing = Callable[..., TestClient]
@@ -99,8 +99,11 @@ def test_rows_are_mended_and_every_change_is_undone(browser: TestClient, data: s
     assert [int(n) for n in re.findall(r'id="row-(\d+)"', page.text)] == [1, 2, 3, 4, 5, 7, 9, 10, 11, 12]
     entry = data_store.entry(data.removeprefix("/data/"))
     assert data_store.settings(entry.id)["data.train"] != entry.train
-    undone = browser.post(f"{data}/undo", data={"fix": "2"}, headers=HTMX)
+    second = {"fix": data_view.digest_of(entry.row_fixes[1])}
+    undone = browser.post(f"{data}/undo", data=second, headers=HTMX)
     assert "11 rows = " in text_of(undone) and 'id="row-6"' in undone.text
+    again = browser.post(f"{data}/undo", data=second, headers=HTMX)  # a second click takes back nothing else
+    assert "11 rows = " in text_of(again) and again.text.count("Undo change") == 2
     assert "12 rows = " in text_of(browser.post(f"{data}/undo", data={"fix": "all"}, headers=HTMX))
     assert data_store.settings(entry.id)["data.train"] == entry.train == str(upload)
     assert upload.read_bytes() == before
@@ -116,7 +119,7 @@ def test_a_row_of_a_changed_set_has_its_first_number(browser: TestClient, data: 
 
 def test_all_of_it_works_without_script(browser: TestClient, data: str) -> None:
     for name, values in [
-        ("fix", {"change": "leave_out", "kind_of_rows": "empty"}), ("undo", {"fix": "1"}),
+        ("fix", {"change": "leave_out", "kind_of_rows": "empty"}), ("undo", {"fix": "all"}),
         ("settings", {"max_length": "64"}), ("map", {"role-completion": "question"}), ("undo", {"fix": "all"}), ("stop", {}),
     ]:  # fmt: skip
         answer = browser.post(f"{data}/{name}", data=values, follow_redirects=False)

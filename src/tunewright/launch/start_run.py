@@ -27,7 +27,7 @@ from tunewright.planning.run_plan import InspectedFacts, Plan, PlannedChoice
 from tunewright.planning.scale_out import on_cluster
 from tunewright.planning.time_estimate import factor_key
 from tunewright.reporting import Reporter
-from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_readme
+from tunewright.rundir import atomic_io, file_names, output_targets, run_dir, run_queue, run_readme
 from tunewright.rundir.base_fingerprint import as_problems, read_contents, refuse_without_base
 from tunewright.rundir.base_fingerprint import changes as base_changes
 from tunewright.rundir.checkpoints import MANIFEST
@@ -211,6 +211,7 @@ def start_parent(run: RunDir, lock: int, device: Device | None = None) -> None:
     """Start the detached supervisor; it outlives this process and its terminal, and inherits the run's lock."""
     with run.private():
         reserve_of(run, "parent").hold()  # as early as there may be room
+        run_queue.register(run)  # its parent needs a moment to do so, in which another run would begin beside it
         with atomic_io.open_log(run.file(file_names.LOG)) as log:
             argv = command("tunewright.launch.supervisor", str(run.path))
             options = run.plan().run

@@ -59,7 +59,8 @@ class PhaseClock:
             self.ended = self.seconds
             self.phase = event.phase
             self.begun = event.t
-        self.seen = event.t
+        if not isinstance(event, NoteEvent):  # one is also written when a run is resumed, a day later
+            self.seen = event.t
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -58,9 +58,12 @@ def changing() -> Iterator[Queue]:
     """The queue, to be changed: nobody else reads it to change it meanwhile. Raises: TrainingError E525; OSError."""
     atomic_io.make_folder(_folder())
     with FileLock(_folder() / "queue.lock"):
-        queue = read()
+        stored = read_optional(_file(), QueueRecord)
+        queue = Queue(stored or QueueRecord())
         yield queue
-        atomic_io.write_json(_file(), queue.record().to_stored() | {"schema": 1})
+        record = queue.record().to_stored() | {"schema": 1}
+        if stored is None or record != stored.to_stored():
+            atomic_io.write_json(_file(), record)
 
 
 @contextmanager
@@ -90,15 +93,24 @@ def has_runner() -> bool:
 
 @contextmanager
 def registered(run: RunDir) -> Iterator[None]:
-    """For a parent: its run counts as being on this machine. A home folder that cannot be written is not worth an error."""
-    entry = home() / "running" / run.info().id
-    with suppress(OSError):
-        atomic_io.make_folder(entry.parent)
-        atomic_io.write_text(entry, str(run.path))
+    """For a parent: its run counts as being on this machine."""
+    entry = register(run)
     try:
         yield
     finally:
         atomic_io.drop(entry)
+
+
+def register(run: RunDir) -> Path:
+    """Let a run count as being on this machine for as long as it is owned; the file that says so.
+
+    A home folder that cannot be written is not worth an error.
+    """
+    entry = home() / "running" / run.info().id
+    with suppress(OSError):
+        atomic_io.make_folder(entry.parent)
+        atomic_io.write_text(entry, str(run.path))
+    return entry
 
 
 def running() -> Sequence[RunDir]:

@@ -1,5 +1,6 @@
 """What the Data pages show: rows as the model sees them, kinds of faults, cells to be changed, and what was changed already."""
 
+import hashlib
 import json
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -120,6 +121,11 @@ class RowForm:
     written: str = ""
 
 
+def digest_of(fix: api.RowFix) -> str:
+    """What a form names a change by: its place is another one as soon as one before it is undone."""
+    return hashlib.sha256(fix.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class MadeChange:
     """A change that was made, by its place in the list, and the first of the rows that it changed."""
@@ -132,6 +138,10 @@ class MadeChange:
     @property
     def label(self) -> str:
         return _(FIXES[self.fix.change])
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.fix)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class Studio:
     planner: api.Planner = field(default_factory=api.Planner)
     data_changes: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """by the id of data: a change adds to those before it, so two at once would lose one"""
+    beginning: threading.Lock = field(default_factory=threading.Lock)
+    """from the look whether a run is on this machine until the next one is"""
     _sent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

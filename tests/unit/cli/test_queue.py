@@ -14,6 +14,7 @@ from tunewright import api
 from tunewright.cli import live_display
 from tunewright.errors import error
 from tunewright.launch import queue_runner
+from tunewright.launch.start_run import launch
 from tunewright.rundir import run_lock, run_queue
 from tunewright.rundir.run_dir import RunDir
 
@@ -233,3 +234,20 @@ def test_a_run_that_somebody_owns_is_not_failed_by_the_queue(
     holder.wait()
     assert run.state() == "finished", "it was tried again when it was free"
     assert [name for name, _others in started] == ["a"]
+
+
+def test_who_changes_nothing_writes_nothing(enqueue: Enqueue) -> None:
+    enqueue("one")
+    before = run_queue._file().stat()
+    with run_queue.changing() as queue:
+        assert len(queue.runs) == 1
+    assert (
+        run_queue._file().stat().st_mtime_ns == before.st_mtime_ns and run_queue._file().stat().st_ino == before.st_ino
+    )
+
+
+def test_a_run_is_on_the_machine_before_its_parent_says_so(enqueue: Enqueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, seen = enqueue("one"), []
+    monkeypatch.setattr("tunewright.launch.start_run.spawn", lambda *_argv, **_how: seen.extend(run_queue.running()))
+    launch(run)
+    assert seen == [run] and run_queue.running() == []

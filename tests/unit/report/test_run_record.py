@@ -42,6 +42,7 @@ def test_a_phase_that_was_cut_off_counts_to_the_last_sign_of_life() -> None:
 
     events = [
         phase(0, "train", "begin"), as_event({"kind": "log", "t": 40.0, "step": 9}),
+        as_event({"kind": "note", "t": 900.0, "text": "changed: a setting"}),  # of a resume, long after the end
         phase(1000, "load", "begin"), phase(1003, "load", "end", seconds=3.0),
         phase(1003, "train", "begin"), phase(1013, "train", "end", seconds=10.0),
     ]  # fmt: skip

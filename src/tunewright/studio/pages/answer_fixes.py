@@ -94,7 +94,9 @@ async def _seen_by(request: Request, run: api.TrainedRun, brought: api.RunData) 
     def look(reporter: Reporter) -> api.DataLook:
         return api.look_at_rows(brought.loaded, held=studio.held_looks, reporter=reporter)
 
-    pending = studio.data_looks.at(("run", run.path), look)
+    key = ("run", run.path)
+    studio.data_looks.again(key)
+    pending = studio.data_looks.at(key, look)
     await pending.ended()
     return pending.result()
 

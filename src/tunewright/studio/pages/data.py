@@ -122,7 +122,11 @@ def looking_at(request: Request, settings: Mapping[str, object]) -> PendingLook[
 
 
 async def seen_in(request: Request, settings: Mapping[str, object]) -> api.DataLook:
-    """What a look at the data of these settings has seen. Raises: TunewrightError, what is wrong with data or settings."""
+    """What a look at the data of these settings has seen, for a click that needs it; one that was stopped is begun again.
+
+    Raises: TunewrightError, what is wrong with data or settings.
+    """
+    studio_of(request).data_looks.again(key_of(settings))
     pending = looking_at(request, settings)
     await pending.ended()
     return pending.result()

@@ -187,11 +187,18 @@ def _fixes_of(form: FormData, data_look: api.DataLook) -> list[api.RowFix]:
 
 
 async def undo(request: Request, form: FormData) -> Response:
-    """`POST /data/{id}/undo`: take back one change, with `all` every one."""
+    """`POST /data/{id}/undo`: take back one change, named by its digest; with `all` every one.
+
+    What was taken back already, in another tab or by the first of two clicks, stays so.
+    """
     entry = await data.entry_of(request)
-    undone = rendering.text_of(form, "fix")
-    fixes = [fix for number, fix in enumerate(entry.row_fixes, 1) if undone != "all" and str(number) != undone]
-    return await _fixed(request, form, entry, fixes)
+    undone, fixes = rendering.text_of(form, "fix"), entry.row_fixes
+    if undone == "all":
+        return await _fixed(request, form, entry, [])
+    place = next((place for place, fix in enumerate(fixes) if data_view.digest_of(fix) == undone), None)
+    if place is None:
+        return await _changed(request, form, entry)
+    return await _fixed(request, form, entry, [*fixes[:place], *fixes[place + 1 :]])
 
 
 async def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list[api.RowFix]) -> Response:

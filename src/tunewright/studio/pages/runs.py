@@ -23,7 +23,7 @@ from tunewright.studio import model_fetch, rendering
 from tunewright.studio.model_fetch import ModelFetch
 from tunewright.studio.pages import run_rows
 from tunewright.studio.pages.run_rows import RunRow
-from tunewright.studio.state import studio_of
+from tunewright.studio.state import Studio, studio_of
 
 DEMO_ASKED = "/?try=yes"  # the first page where the demo is to begin as soon as its model has come
 FILTERS = {"state": N_("State"), "task": N_("Task"), "model": N_("Model"), "data": N_("Data")}
@@ -152,7 +152,7 @@ def start_demo(request: Request, form: FormData) -> Response:
     form_id = rendering.text_of(form, "form_id")
     work = api.last_fetch(DEFAULT_MODEL)
     if work is not None and work.id == form_id:
-        run = api.run_after(work, lambda: _begun(api.quickstart_request())[0])
+        run = api.run_after(work, lambda: _begun(studio_of(request), api.quickstart_request())[0])
         return rendering.see(request, rendering.run_address(run.name) if _is_here(run.path) else "/")
     with studio_of(request).starting(form_id) as is_first:
         return begin(request, api.quickstart_request()) if is_first else rendering.see(request, "/")
@@ -163,16 +163,20 @@ def begin(request: Request, loaded: LoadedConfig, *, force: bool = False, waits:
 
     Raises: TunewrightError with everything that can be known before a run.
     """
-    run, place = _begun(loaded, force=force, waits=waits)
+    run, place = _begun(studio_of(request), loaded, force=force, waits=waits)
     return rendering.see(request, rendering.run_address(run.name, f"?place={place}" if place else ""))
 
 
-def _begun(loaded: LoadedConfig, *, force: bool = False, waits: bool = False) -> tuple[api.TrainedRun, int]:
+def _begun(
+    studio: Studio, loaded: LoadedConfig, *, force: bool = False, waits: bool = False
+) -> tuple[api.TrainedRun, int]:
     """The run, and its place in the queue; 0 for one that was started."""
     plan = api.plan(loaded)
-    if waits or api.queue().running:
-        return api.enqueue(loaded, plan, force=force)
-    return api.TrainedRun(api.begin(loaded, plan, force=force)), 0
+    with studio.beginning:
+        queue = api.queue()
+        if waits or queue.running or (queue.waiting and not queue.is_paused):
+            return api.enqueue(loaded, plan, force=force)
+        return api.TrainedRun(api.begin(loaded, plan, force=force)), 0
 
 
 def change_queue(verb: str, request: Request, form: FormData) -> Response:
