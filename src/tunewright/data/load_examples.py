@@ -20,7 +20,7 @@ from tunewright.data.examples.reading_notes import remarks_of
 from tunewright.data.examples.row_cells import cell
 from tunewright.data.examples.word_tables import grouped, sentence_column
 from tunewright.data.files.readers import RawRow, fingerprint, is_hub_id, iterate_rows
-from tunewright.data.loaded_examples import LoadedExamples, LoadedSource, common_format, place_of
+from tunewright.data.loaded_examples import LoadedExamples, LoadedSource, common_format, of_held_out, place_of
 from tunewright.data.row_shares import ALL, RowShare, is_whole, share_of
 from tunewright.data.tokenized.tokenized_cache import Store, key_of
 from tunewright.data.train_eval_split import RowSource, files_of, for_each, sides_of, train_sources
@@ -334,7 +334,9 @@ def _read_held_out(reading: _Reading, prints: deduplication.RowHashes, source: R
     fmt = _format(source, sample, task)
     part = _Recognised(source, fmt, sentence_column(sample, fmt) or "", head, items)
     loaded, own = reading.loaded, LoadedSource(source.path, fmt, 0)  # their numbers begin anew
+    num_before = len(loaded.problems)
     examples = list(_examples(part.rows(), reading, fmt, own))
+    loaded.problems[num_before:] = map(of_held_out, loaded.problems[num_before:])
     leaked = set(deduplication.leaks(prints, deduplication.RowHashes(examples)))
     for example in examples:
         if example.number in leaked:

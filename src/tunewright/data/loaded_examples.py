@@ -1,7 +1,7 @@
 """What reading the data gives: examples, the account of every source, and what was wrong."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tunewright.config.tasks import ProblemType
 from tunewright.data.examples.formats import Example, Format
@@ -78,7 +78,7 @@ class LoadedExamples:
 
     @property
     def bad_rows(self) -> int:
-        return len({place_of(problem) for problem in self.problems})
+        return len({(is_of_held_out(problem), *place_of(problem)) for problem in self.problems})
 
     @property
     def not_drawn(self) -> int:
@@ -98,6 +98,15 @@ class LoadedExamples:
         """File of the row that a problem speaks of, and its number over all sources."""
         file, number = place_of(problem)
         return file, number + self.starts.get(file, 0)
+
+
+def of_held_out(problem: Problem) -> Problem:
+    """The problem of a held-out row with a number of its own: a row to be trained on may have the same, even in the same file."""
+    return replace(problem, values={**problem.values, "side": "held_out"})
+
+
+def is_of_held_out(problem: Problem) -> bool:
+    return "side" in problem.values
 
 
 def place_of(problem: Problem) -> tuple[str, int]:

@@ -1,13 +1,14 @@
 """Rows of validated data one by one: each with its place, what it became, and what was found, in the order of the data."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Literal
 
 from tunewright.data import deduplication
 from tunewright.data.examples.formats import Example
+from tunewright.data.loaded_examples import is_of_held_out
 from tunewright.data.row_tally import kinds_of_example, kinds_of_rows
 from tunewright.data.summary import KIND_OF_CODE
 from tunewright.data.tokenized.tokenized_example import TokenizedExample
@@ -63,8 +64,8 @@ class LookedRow:
         )
 
 
-def looked_rows(validated: ValidatedData, tokenizer: TextTokenizer, held_out_files: Collection[str]) -> list[LookedRow]:
-    """The rows in memory, and all that are left out; `held_out_files` hold rows for testing and none to be trained on."""
+def looked_rows(validated: ValidatedData, tokenizer: TextTokenizer) -> list[LookedRow]:
+    """The rows in memory, and all that are left out."""
     loaded = validated.loaded
     rows: dict[int, LookedRow] = {}
     after = end_of_training(validated)
@@ -92,9 +93,7 @@ def looked_rows(validated: ValidatedData, tokenizer: TextTokenizer, held_out_fil
             row.kinds.update(["leaked"] if use == "left_out" else ())
     for problem in loaded.problems:
         file, number = loaded.row_of(problem)
-        # One JSON document may hold both sides: a row that is used has no problem, so this one is of the other side.
-        is_held_out = file in held_out_files or (number in rows and bool(rows[number].tokens))
-        row = row_at(number + (after if is_held_out else 0), file, problem.where.line)
+        row = row_at(number + (after if is_of_held_out(problem) else 0), file, problem.where.line)
         row.problems.append(problem)
         row.kinds.add(KIND_OF_CODE.get(problem.code, "damaged"))
     for kind, numbers in repeated_rows(validated).items():

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from tunewright.config.run_config import DataConfig
 from tunewright.data.files.json_scanner import KEPT_CHARACTERS
 from tunewright.data.files.readers import texts_of
-from tunewright.data.loaded_examples import LoadedExamples, place_of
+from tunewright.data.loaded_examples import LoadedExamples, is_of_held_out, place_of
 from tunewright.data.train_eval_split import sides_of
 
-_Place = tuple[str, int]  # file, and number of the row
+_Place = tuple[bool, str, int]  # whether it was held out in rows of their own; file, and number of the row
 _LEAKED = "W213", "this held-out row is also in the training rows"
 
 
@@ -32,13 +32,13 @@ def left_out(loaded: LoadedExamples, config: DataConfig) -> list[RejectedRow]:
     """
     records: dict[_Place, RejectedRow] = {}
     for problem in loaded.problems:
-        place, reason = place_of(problem), problem.message_in_english()
+        place, reason = (is_of_held_out(problem), *place_of(problem)), problem.message_in_english()
         if place in records:
             records[place] = replace(records[place], reason=f"{records[place].reason}; {reason}")
         else:
             records[place] = _record(place, problem.where.line, problem.code, reason)
     for example in loaded.leaked:
-        place = example.file, example.number
+        place = True, example.file, example.number
         records[place] = _record(place, example.line, *_LEAKED)
     for place, text in _texts(config, set(records)):
         records[place] = replace(records[place], text=writable(text.rstrip("\r\n")))
@@ -46,16 +46,20 @@ def left_out(loaded: LoadedExamples, config: DataConfig) -> list[RejectedRow]:
 
 
 def _record(place: _Place, line: int, code: str, reason: str) -> RejectedRow:
-    return RejectedRow(place[0], line, place[1], code, reason)
+    _is_held_out, file, number = place
+    return RejectedRow(file, line, number, code, reason)
 
 
 def _texts(config: DataConfig, places: set[_Place]) -> Iterator[tuple[_Place, str]]:
     if not places:
         return
     sides = sides_of(config)
-    for source in (*sides.train, sides.held_out):
-        if source:
-            yield from texts_of(source.path, places, source.reading)
+    for is_held_out, sources in ((False, sides.train), (True, (sides.held_out,))):
+        own = {(file, number) for is_own, file, number in places if is_own == is_held_out}
+        for source in sources:
+            if source and own:
+                for (file, number), text in texts_of(source.path, own, source.reading):
+                    yield (is_held_out, file, number), text
 
 
 def writable(text: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tunewright.config.tasks import ProblemType, Task
 from tunewright.data.files.column_names import UNUSED
 from tunewright.data.histogram import Count, LengthHistogram, histogram
-from tunewright.data.loaded_examples import LoadedExamples, place_of
+from tunewright.data.loaded_examples import LoadedExamples, is_of_held_out, place_of
 from tunewright.data.row_tally import NumberedRows, RowTally, SortedCounts
 from tunewright.data.tokenized.text_blocks import TEXT_BLOCK_TOKENS
 from tunewright.errors import Problem
@@ -187,11 +187,11 @@ def quantile(ordered: Sequence[int], share: float) -> int:
 
 def _kinds_of_problems(loaded: LoadedExamples) -> dict[str, NumberedRows]:
     """Rows that were left out or that repeat others, each once; two files may have a row of the same number each."""
-    places: dict[str, set[tuple[str, int]]] = {kind: set() for kind in KINDS}
+    places: dict[str, set[tuple[bool, str, int]]] = {kind: set() for kind in KINDS}
     for problem in loaded.problems:
-        places[KIND_OF_CODE.get(problem.code, "damaged")].add(loaded.row_of(problem))
-    places["leaked"] = {(example.file, example.number) for example in loaded.leaked}
-    kinds = {kind: NumberedRows(number for _file, number in own) for kind, own in places.items()}
+        places[KIND_OF_CODE.get(problem.code, "damaged")].add((is_of_held_out(problem), *loaded.row_of(problem)))
+    places["leaked"] = {(True, example.file, example.number) for example in loaded.leaked}
+    kinds = {kind: NumberedRows(number for *_file, number in own) for kind, own in places.items()}
     return {**kinds, "duplicate": NumberedRows(loaded.duplicates), "conflict": NumberedRows(loaded.conflicts)}
 
 

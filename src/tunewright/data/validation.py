@@ -12,7 +12,7 @@ from typing import Protocol
 from tunewright.config.run_config import DataConfig
 from tunewright.config.tasks import TASKS, Task
 from tunewright.data.examples.formats import Example
-from tunewright.data.loaded_examples import LoadedExamples, place_of
+from tunewright.data.loaded_examples import LoadedExamples, of_held_out, place_of
 from tunewright.data.row_tally import RowTally, Side
 from tunewright.data.summary import NO_LIMIT, UNKNOWN_REFUSED, DataSummary, longest_text, summarize, warnings_of
 from tunewright.data.tokenized.known_rows import KnownRows
@@ -125,7 +125,8 @@ def validate_rows(
                 rows = [row for row in rows for _time in range(loaded.times(row.number))]
             tally.add(side, chunk.examples, rows)
             sink.extend(rows)
-            problems += (_in_its_source(_without_vain_advice(bad, positions), loaded) for bad in chunk.problems)
+            found = [_in_its_source(_without_vain_advice(bad, positions), loaded) for bad in chunk.problems]
+            problems += map(of_held_out, found) if side == "held out" and not loaded.share else found
             done += len(chunk.examples)
             reporter.progress(done, total)
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))

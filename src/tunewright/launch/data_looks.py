@@ -84,10 +84,7 @@ class DataLook:
     @cached_property
     def rows(self) -> list[LookedRow]:
         """The rows in memory and all that are left out, by number."""
-        validated = self.check.validated
-        training = {file for source in validated.loaded.sources for file in source.files}
-        own = {str(file) for file in files_of(self.sides.held_out)} if self.sides.held_out else set[str]()
-        return looked_rows(validated, self.check.tokenizer, own - training)
+        return looked_rows(self.check.validated, self.check.tokenizer)
 
     def original(self, row: LookedRow) -> int:
         """The number that a row has in the original data, where these are rows that were mended."""
@@ -106,12 +103,17 @@ class DataLook:
     @cached_property
     def written(self) -> Mapping[int, str]:
         """The texts of the rows that are left out, by number, each cut where it becomes too long to be repaired by hand."""
-        wanted = {(row.file, self.place(row)): row.number for row in self.rows if not row.tokens}
-        if not wanted:
-            return {}
         texts: dict[int, str] = {}
+        end = end_of_training(self.check.validated) if self.sides.held_out else None
+        left_out = [row for row in self.rows if not row.tokens]
         for source in self.sources:
-            for place, text in texts_of(source.path, wanted.keys(), source.reading):
+            is_own = source is self.sides.held_out
+            wanted = {
+                (row.file, self.place(row)): row.number
+                for row in left_out
+                if end is None or (row.number > end) == is_own
+            }
+            for place, text in texts_of(source.path, wanted.keys(), source.reading) if wanted else ():
                 texts.setdefault(wanted[place], text[:KEPT_CHARACTERS])
         return texts
 

@@ -165,3 +165,19 @@ def test_more_damage_than_allowed_stops_the_run_although_it_may_be_left_out(
     assert judge(*validated(tokenizer, train=str(path), max_bad=0.3)) == []
     stopped, strict = validated(tokenizer, train=str(path), skip_bad=False)
     assert [problem.code for problem in judge(stopped, strict)] == ["E204", "E204", "E204", "E216"]
+
+
+def test_both_sides_of_one_document_have_rows_of_the_same_numbers(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    def rows(mark: str, count: int, *bad: int) -> list[dict[str, str]]:
+        whole = [{"prompt": f"{mark}{n}", "completion": f"{mark}{n} it is"} for n in range(1, count + 1)]
+        return [{"prompt": row["prompt"]} if n in bad else row for n, row in enumerate(whole, 1)]
+
+    path = tmp_path / "both.json"
+    path.write_text(json.dumps({"train": rows("t", 12, 3, 5), "validation": rows("v", 6, 3)}))
+    validated_data, config = validated(tokenizer, train=str(path))
+    records = left_out(validated_data.loaded, config)
+    assert [(r.row, json.loads(r.text)) for r in records] == [
+        (3, {"prompt": "t3"}), (3, {"prompt": "v3"}), (5, {"prompt": "t5"}),
+    ]  # fmt: skip
+    summary = validated_data.summary
+    assert (summary.rows, summary.used, summary.held_out, summary.dropped) == (18, 10, 5, 3)
