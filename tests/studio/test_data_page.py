@@ -109,6 +109,21 @@ def test_rows_are_mended_and_every_change_is_undone(browser: TestClient, data: s
     assert upload.read_bytes() == before
 
 
+def test_changes_of_rows_that_have_changed_are_neither_trained_on_nor_added_to(browser: TestClient, data: str) -> None:
+    """By the numbers of the changes other rows would be left out, and new ones would not be there at all."""
+    data_id = data.removeprefix("/data/")
+    change(browser, data, change="leave_out", row=3)
+    upload = Path(data_store.entry(data_id).train)
+    upload.write_bytes(as_jsonl([{"question": "First?", "answer": "New."}, *rows()]))
+    left_out = data_store.entry(data_id).fixes
+    refused = browser.post(f"{data}/fix", data={"change": "leave_out", "row": "8"}, headers=HTMX)
+    assert "E271" in refused.text and data_store.entry(data_id).fixes == left_out
+    start = browser.post("/plan/start", data={"data": data_id, "typed": "yes", "form_id": "a"})
+    assert start.status_code == 409 and "E271" in start.text and not list(Path("runs").glob("*/plan.json"))
+    assert "13 rows = " in text_of(browser.post(f"{data}/undo", data={"fix": "all"}, headers=HTMX))
+    assert "12 rows = " in text_of(change(browser, data, change="leave_out", row=4))
+
+
 def test_a_row_of_a_changed_set_has_its_first_number(browser: TestClient, data: str) -> None:
     change(browser, data, change="leave_out", row=1)
     page = change(browser, data, change="set_cell", row=4, column="answer", value="four")

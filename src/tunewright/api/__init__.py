@@ -39,6 +39,7 @@ from tunewright.api.data_looks import (
     fix_rows,
     look_at_rows,
     number_in_data,
+    refuse_changed,
 )
 from tunewright.api.datasets import data_check, prepare
 from tunewright.api.deployment import export_formats, merged_bytes, plan_export
@@ -273,6 +274,7 @@ __all__ = [
     "quickstart_request",
     "rank_path",
     "read_log",
+    "refuse_changed",
     "remedied",
     "remove",
     "remove_checkpoints",

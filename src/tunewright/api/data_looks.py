@@ -1,6 +1,6 @@
 """A look at data that is held: pages of its rows as the model sees them, and rows mended beside the files they came from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tunewright.data import histogram
 from tunewright.data.examples import formats
 from tunewright.data.files.readers import RawRow
 from tunewright.data.row_fixes import RowChange, RowFix
+from tunewright.errors import Problem, errors_of
 from tunewright.launch import data_looks, run_data
 from tunewright.launch.data_looks import DataLook, DataLooks, FixedRows
 from tunewright.launch.run_data import RunData
@@ -65,6 +66,13 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
 def changes_in(fixed: str) -> list[RowChange]:
     """What was done to which row of the original, in the order of the changes; none for a file that holds no mended rows."""
     return fixed_data.changes_in(Path(fixed).parent) if fixed_data.made_of(fixed) else []
+
+
+def refuse_changed(mended: Iterable[str]) -> None:
+    """Raises: DataError E271 where files hold mended rows whose originals are others by now."""
+    changed = dict.fromkeys(path for name in mended for path in fixed_data.changed_originals(name))
+    if changed:
+        raise errors_of([Problem("E271", values={"path": path}) for path in changed])
 
 
 def data_of_run(run: RunDir) -> RunData:

@@ -279,7 +279,7 @@ def fix_rows(look: DataLook, fixes: Sequence[RowFix]) -> FixedRows:
     digests = for_each(sources, lambda source: fingerprint(source.path, source.reading))
     made_of = fixed_data.FixedFolder(
         originals={
-            name: fixed_data.OriginalRows(path=source.path, fingerprint=digest, start=start)
+            name: fixed_data.OriginalRows(path=source.path, split=source.reading.split, fingerprint=digest, start=start)
             for name, source, digest, start in zip(names, sources, digests, starts, strict=True)
         },
         fixes=[fix.model_dump(mode="json") for fix in fixes],

@@ -13,7 +13,9 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from tunewright.config.frozen_model import FrozenModel
+from tunewright.data.files.readers import Reading, fingerprint
 from tunewright.data.row_fixes import RowChange, RowFixer
+from tunewright.errors import TunewrightError
 from tunewright.inspection.data_info import FixedRowsInfo
 from tunewright.rundir import atomic_io
 from tunewright.rundir.checkpoints import faults, read_manifest, seal
@@ -24,9 +26,10 @@ _RUN = "fixed data"
 
 
 class OriginalRows(FrozenModel):
-    """The source of a file of mended rows: its path, its digest, and what is added to the numbers of its rows."""
+    """The source of a file of mended rows: its path and split, its digest, and what is added to the numbers of its rows."""
 
     path: str
+    split: str
     fingerprint: str
     start: Annotated[int, Field(ge=0)]
 
@@ -97,6 +100,19 @@ def made_of(path: str) -> FixedFolder | None:
         return FixedFolder.model_validate(manifest.identity)
     except ValidationError:
         return None
+
+
+def changed_originals(path: str) -> list[str]:
+    """The paths whose rows are no longer those that the mended rows in a file were made of. Cost: they are read."""
+    folder = made_of(path)
+    return [original.path for original in folder.originals.values() if _has_changed(original)] if folder else []
+
+
+def _has_changed(original: OriginalRows) -> bool:
+    try:
+        return fingerprint(original.path, Reading(split=original.split)) != original.fingerprint
+    except TunewrightError:
+        return True
 
 
 def changes_in(folder: Path) -> list[RowChange]:

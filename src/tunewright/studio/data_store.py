@@ -53,6 +53,12 @@ class DataEntry(FrozenModel):
         return {number for fix in self.row_fixes if isinstance(fix, api.LeaveOut) for number in fix.rows}
 
     @property
+    def mended(self) -> list[str]:
+        """The file of mended rows, where rows were changed."""
+        path = self.fixed.get("data.train")
+        return [path] if isinstance(path, str) else []
+
+    @property
     def mapping(self) -> dict[str, str]:
         """The columns by role, as they were corrected."""
         return mapping_of(self.row_fixes)

@@ -207,10 +207,11 @@ async def _fixed(request: Request, form: FormData, entry: DataEntry, fixes: list
 
 
 async def with_fixes(request: Request, entry: DataEntry, fixes: list[api.RowFix]) -> DataEntry:
-    """The data with other changes, written down. Raises: DataError E265 to E267, and what is wrong with the original."""
+    """The data with other changes, written down. Raises: DataError E265 to E267, E271, and what is wrong with the original."""
     planned = entry.model_copy(update={"fixes": [fix.model_dump(mode="json") for fix in fixes]})
     fixed: dict[str, object] = {"data.map": planned.mapping} if planned.mapping else {}
     if changes_rows(fixes):
+        await run_in_threadpool(api.refuse_changed, entry.mended)
         original = await data.seen_in(request, data_store.original_settings(planned))
         fixed |= (await run_in_threadpool(api.fix_rows, original, fixes)).settings
     return await run_in_threadpool(partial(planned.changed, fixed=fixed))

@@ -182,7 +182,9 @@ def _started(request: Request, form: FormData, planned_form: PlanForm) -> Respon
         if not is_first:
             return rendering.see(request, "/")
         waits = rendering.text_of(form, "waits") == "yes"
-        return runs.begin(request, planned_form.load(), force=is_sure, waits=waits)
+        loaded = planned_form.load()
+        api.refuse_changed(loaded.run.data.paths)
+        return runs.begin(request, loaded, force=is_sure, waits=waits)
 
 
 def fetch(request: Request, form: FormData) -> Response:
