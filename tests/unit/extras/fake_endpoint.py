@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Any
 
 Reply = tuple[int, Any] | Callable[[Mapping[str, Any]], tuple[int, Any]]
@@ -16,13 +17,17 @@ class FakeEndpoint:
     """The replies by path (other paths are 404), and the requests that came: path, body, authorization."""
 
     replies: dict[str, Reply]
+    headers: Mapping[str, str]
+    """Of every reply."""
     url: str = ""
     requests: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
 
 
 @contextmanager
-def answering(replies: Mapping[str, Reply]) -> Iterator[FakeEndpoint]:
-    fake = FakeEndpoint(dict(replies))
+def answering(
+    replies: Mapping[str, Reply], headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[FakeEndpoint]:
+    fake = FakeEndpoint(dict(replies), headers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -38,6 +43,8 @@ def answering(replies: Mapping[str, Reply]) -> Iterator[FakeEndpoint]:
             text = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
+            for name, value in fake.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)
 

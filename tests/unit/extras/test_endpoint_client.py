@@ -166,6 +166,15 @@ def test_a_reply_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values["code"] == "E661" and "end" in values["message"]
 
 
+def test_a_reply_that_is_not_compressed_as_announced_is_refused() -> None:
+    with (
+        answering({"/v1/models": MODELS}, {"Content-Encoding": "gzip"}) as fake,
+        EndpointClient(Endpoint(fake.url)) as client,
+        pytest.raises(ExportError, match=r"E661.*/v1/models answered 200"),
+    ):
+        client.recognise()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://[bad", "http://127.0.0.1:99999"])
 def test_an_address_where_nothing_answers_is_an_error(url: str) -> None:
     with pytest.raises(ExportError) as fault, EndpointClient(Endpoint(url)) as client:

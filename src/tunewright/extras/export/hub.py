@@ -5,7 +5,8 @@ never passed on. The network code was tested against a stand-in of the Hub's API
 """
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def repository(word: str) -> HubRepository:
 
 
 def refuse_unready(target: HubRepository) -> None:
-    """Raises: HubError E701 where the Hub is switched off, E707 without a login, or if the repository exists already."""
+    """Raises: HubError E701 where the Hub is switched off, E702 where it does not answer, E707 without a login that it takes, or
+    if the repository exists already.
+    """
     if constants.HF_HUB_OFFLINE:
         raise error("E701", name=target.name, why="HF_HUB_OFFLINE")
     if huggingface_hub.get_token() is None:
@@ -56,18 +59,15 @@ def refuse_unready(target: HubRepository) -> None:
 
 
 def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
-    """Make the private repository and upload every file of the folder in one commit; its address.
-
-    A repository that was made and not filled is removed again, so that the same call can be repeated.
-    Raises: HubError E702, E707.
+    """Make the private repository and upload every file of the folder in one commit; its address. No repository is left where
+    that fails. Raises: HubError E702, E707.
     """
     api = huggingface_hub.HfApi()
     reporter.note(_("Uploading to {url}, private").format(url=target.url))
     is_made = False
     try:
-        api.create_repo(target.name, private=True, exist_ok=False)
-        is_made = True
-        api.upload_folder(repo_id=target.name, folder_path=folder, commit_message="Upload with Tunewright")
+        with _new_repository(api, target, reporter):
+            api.upload_folder(repo_id=target.name, folder_path=folder, commit_message="Upload with Tunewright")
     except (HfHubHTTPError, OSError) as fault:
         if is_made:
             with suppress(HfHubHTTPError, OSError):
@@ -76,8 +76,22 @@ def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
     return target.url
 
 
+@contextmanager
+def _new_repository(api: huggingface_hub.HfApi, target: HubRepository, reporter: Reporter) -> Iterator[None]:
+    """Make the private repository; it is removed again where what follows fails, as the next try would be refused for it."""
+    api.create_repo(target.name, private=True, exist_ok=False)
+    try:
+        yield
+    except BaseException:
+        try:
+            api.delete_repo(target.name)
+        except (HfHubHTTPError, OSError):
+            reporter.note(_("{url} is there, but not whole: delete it before the next try").format(url=target.url))
+        raise
+
+
 def _no_answer(target: HubRepository, fault: Exception) -> Exception:
     reason = redact((str(fault) or type(fault).__name__).splitlines()[0])
-    if isinstance(fault, HfHubHTTPError) and fault.response.status_code in REFUSALS:
+    if isinstance(fault, HfHubHTTPError) and fault.response.status_code in (401, 403):
         return error("E707", name=target.name, reason=reason, login="hf auth login")
     return error("E702", name=target.name, reason=reason)

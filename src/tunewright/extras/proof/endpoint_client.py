@@ -298,7 +298,9 @@ class EndpointClient:
                 if response.status_code != 200:
                     raise _refusal(url, path, response.status_code, content)
                 return content
-        except (httpx2.RequestError, OverflowError, UnicodeError) as fault:  # UnicodeError: a name that no host has
+        except httpx2.DecodingError as fault:  # announced as gzip, and something else
+            raise error("E661", url=url, path=path, status=response.status_code, reason=str(fault)) from fault
+        except (httpx2.TransportError, OverflowError, UnicodeError) as fault:  # UnicodeError: a name that no host has
             raise error("E660", url=url, reason=str(fault) or type(fault).__name__) from fault
 
     def _parsed(self, path: str, content: bytes, model: type[Reply]) -> Reply:

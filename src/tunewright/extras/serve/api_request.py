@@ -231,6 +231,12 @@ def read_request(kind: type[RequestT], body: bytes) -> RequestT:
         json.dumps(values, ensure_ascii=False).encode()
     except (ValueError, RecursionError):  # UnicodeEncodeError, of half a character, is a ValueError
         raise ApiError(400, "The body is not valid JSON", "invalid_json") from None
+    try:  # Python reads more than JSON has, and no engine can be sent it
+        json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ApiError(
+            400, "The body holds half of a surrogate pair, or a number that is not finite", "invalid_json"
+        ) from None
     if not isinstance(values, dict):
         raise ApiError(400, "The body must be a JSON object", "invalid_type")
     try:

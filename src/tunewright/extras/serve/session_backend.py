@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,10 +24,12 @@ from tunewright.extras.session_requests import LabelRequest, LabelResult, ReplyR
 from tunewright.launch.session_client import SessionClient
 from tunewright.rundir.session_protocol import Sampling, SessionRequest, SessionResult, TextInput, WordsInput
 
+logger = logging.getLogger(__name__)
+
 ResultT = TypeVar("ResultT", bound=SessionResult)
 Usage = Mapping[str, int]
 ENDED = "E506"  # the session's process ended in the middle of a request
-BUSY = "E541"
+BUSY = "E541"  # who shares the run with this server asks it something
 TOO_LONG = "E647"
 
 
@@ -105,7 +108,7 @@ class SessionBackend:
     async def _stream(
         self, session: ServedSession, reply: ReplyRequest, answer: AnswerHead, *, wants_usage: bool
     ) -> Response:
-        """The answer as it is generated. Raises: ApiError 400, 503 before its first piece."""
+        """The answer as it is generated. Raises: ApiError 400, 500, 503 before its first piece."""
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
         def on_text(piece: str) -> None:
@@ -143,19 +146,20 @@ class SessionBackend:
                 await asyncio.wait({work})
                 raise
             except TunewrightError as fault:
-                raise self._refused(fault) from fault
+                raise self._refused(fault, "input" if isinstance(request, LabelRequest) else "messages") from fault
 
-    def _refused(self, fault: TunewrightError) -> ApiError:
+    def _refused(self, fault: TunewrightError, param: str) -> ApiError:
+        """What a request is told that has no result: 400 only where `param`, its field, is at fault."""
         problem = fault.problems[0]
-        message = str(problem.to_json()["message"])
         if problem.code == TOO_LONG:
-            return ApiError(400, message, "context_length_exceeded")
+            return ApiError(400, problem.message_in_english(), "context_length_exceeded", param)
         if isinstance(fault, DataError):
-            return ApiError(400, message, "invalid_value")
+            return ApiError(400, problem.message_in_english(), "invalid_value", param)
         if problem.code == BUSY:
-            return unavailable(message)
+            return unavailable("The run answers somebody else at the moment")
         if problem.code != ENDED:
-            return ApiError(500, message, "engine_failed")
+            logger.error("a request could not be answered: %s", fault)
+            return ApiError(500, "A fault in the server; its log says more", "internal_error")
         self._deaths += 1
         if self._deaths > 1:
             self.on_end(fault)

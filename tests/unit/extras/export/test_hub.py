@@ -16,28 +16,43 @@ from tunewright.extras.export import hub
 SECRET = "hf_secretsecretsecretsecretsecret"
 
 
+def refusal(status: int) -> HfHubHTTPError:
+    return HfHubHTTPError(
+        f"{status} for {SECRET}", response=SimpleNamespace(headers={}, request=None, status_code=status)
+    )
+
+
 class StandIn:
     """Knows the repositories that exist, and writes down what it is asked."""
 
     def __init__(self, existing: set[str]) -> None:
         self.existing, self.calls = existing, []  # type: ignore[var-annotated]
-        self.status = 0  # with which files are refused
+        self.faults: dict[str, BaseException] = {}
+        """What a call ends with, by its name."""
+
+    def _fail(self, call: str) -> None:
+        if call in self.faults:
+            raise self.faults[call]
 
     def repo_info(self, name: str) -> None:
         if name not in self.existing:
             raise RepositoryNotFoundError("404", response=SimpleNamespace(headers={}, request=None))
 
     def create_repo(self, name: str, **options: Any) -> None:
+        self._fail("create")
+        self.existing.add(name)
         self.calls.append(("create", name, options))
 
     def delete_repo(self, name: str) -> None:
         self.calls.append(("delete", name, {}))
 
     def upload_folder(self, **options: Any) -> None:
-        if self.status:
-            response = SimpleNamespace(headers={}, request=None, status_code=self.status)
-            raise HfHubHTTPError(f"{self.status} for {SECRET}", response=response)
+        self._fail("upload")
         self.calls.append(("upload", options["repo_id"], options))
+
+    def delete_repo(self, name: str) -> None:
+        self._fail("delete")
+        self.existing.remove(name)
 
 
 @pytest.fixture
@@ -85,12 +100,32 @@ def test_without_a_login_or_with_the_hub_switched_off(api: StandIn, monkeypatch:
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "E707"), (403, "E707"), (500, "E702")])
-def test_a_refusal_is_told_without_the_token_and_leaves_nothing(
-    api: StandIn, tmp_path: Path, status: int, code: str
-) -> None:
-    api.status = status
+def test_a_refusal_is_told_without_the_token(api: StandIn, tmp_path: Path, status: int, code: str) -> None:
+    api.faults["create"] = refusal(status)
     with pytest.raises(HubError, match=code) as caught:
         hub.upload(tmp_path, hub.repository("me/shop"), CollectingReporter())
     assert SECRET not in str(caught.value)
     assert ("hf auth login" in str(caught.value)) == (code == "E707")
-    assert [call[:2] for call in api.calls] == [("create", "me/shop"), ("delete", "me/shop")]
+
+
+@pytest.mark.parametrize("fault", [refusal(403), ConnectionError("lost"), KeyboardInterrupt()])
+def test_the_repository_of_an_upload_that_failed_is_removed(api: StandIn, tmp_path: Path, fault: BaseException) -> None:
+    api.faults["upload"] = fault
+    with pytest.raises((HubError, KeyboardInterrupt)):
+        hub.upload(tmp_path, hub.repository("me/shop"), CollectingReporter())
+    assert api.existing == {"me/taken"}
+
+
+def test_a_repository_that_was_not_made_here_is_never_removed(api: StandIn, tmp_path: Path) -> None:
+    api.faults["create"] = refusal(409)
+    with pytest.raises(HubError):
+        hub.upload(tmp_path, hub.repository("me/taken"), CollectingReporter())
+    assert api.existing == {"me/taken"}
+
+
+def test_a_repository_that_cannot_be_removed_is_told(api: StandIn, tmp_path: Path) -> None:
+    api.faults |= {"upload": ConnectionError("lost"), "delete": refusal(403)}
+    reporter = CollectingReporter()
+    with pytest.raises(HubError, match=r"E702.*lost"):
+        hub.upload(tmp_path, hub.repository("me/shop"), reporter)
+    assert "me/shop is there" in reporter.notes[-1]
