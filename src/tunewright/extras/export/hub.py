@@ -19,7 +19,6 @@ from tunewright.i18n import N_, _
 from tunewright.reporting import Reporter
 from tunewright.security import redact
 
-REFUSALS = (401, 403)
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
@@ -64,14 +63,10 @@ def upload(folder: Path, target: HubRepository, reporter: Reporter) -> str:
     """
     api = huggingface_hub.HfApi()
     reporter.note(_("Uploading to {url}, private").format(url=target.url))
-    is_made = False
     try:
         with _new_repository(api, target, reporter):
             api.upload_folder(repo_id=target.name, folder_path=folder, commit_message="Upload with Tunewright")
     except (HfHubHTTPError, OSError) as fault:
-        if is_made:
-            with suppress(HfHubHTTPError, OSError):
-                api.delete_repo(target.name)
         raise _no_answer(target, fault) from fault
     return target.url
 

@@ -219,17 +219,11 @@ class ClassifyRequest(ModelRequest):
 RequestT = TypeVar("RequestT", bound=ModelRequest)
 
 
-def _refuse_constant(name: str) -> None:
-    """Raises: ValueError. NaN and Infinity are no JSON, though Python reads them."""
-    raise ValueError(name)
-
-
 def read_request(kind: type[RequestT], body: bytes) -> RequestT:
     """The request of a body. Raises: ApiError 400, naming the first field that is wrong."""
     try:
-        values = json.loads(body, parse_constant=_refuse_constant)
-        json.dumps(values, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # UnicodeEncodeError, of half a character, is a ValueError
+        values = json.loads(body)
+    except (ValueError, RecursionError):
         raise ApiError(400, "The body is not valid JSON", "invalid_json") from None
     try:  # Python reads more than JSON has, and no engine can be sent it
         json.dumps(values, ensure_ascii=False, allow_nan=False).encode()

@@ -43,9 +43,6 @@ class StandIn:
         self.existing.add(name)
         self.calls.append(("create", name, options))
 
-    def delete_repo(self, name: str) -> None:
-        self.calls.append(("delete", name, {}))
-
     def upload_folder(self, **options: Any) -> None:
         self._fail("upload")
         self.calls.append(("upload", options["repo_id"], options))
