@@ -6,8 +6,8 @@ turns; and by 1 and 2 beside one program that computes without pause. Tokens a s
 Writes results-*.json and README.md's table. Linux; run it on an idle machine.
 
 Memory of each of 8 and 64 devices beside the plan's: [MEMORY.md](MEMORY.md), by memory.py. A whole run: [REAL.md](REAL.md), by
-real.py. Many rows: [rows.md](rows.md), by rows.py; its 5,000,000 rows were prepared and trained by two processes in a control group of
-2 GB: they were prepared beside other work on both cores (a 7B model was loading), the first step was measured alone, files in the cache.
+real.py. Many rows: [rows.md](rows.md), by rows.py; its 5,000,000 rows were prepared and trained by two processes in a control
+group of 2 GB: prepared beside other work on both cores (a 7B model was loading), the first step measured alone, files in the cache.
 The cells beside a neighbour of 2026-12-01 had tests on the cores as well, those of 2026-11-30 had not.
 """
 
