@@ -62,7 +62,8 @@ def main() -> None:
         own.mkdir(parents=True)
         (own / "models").symlink_to(home() / "models")
         begun = time.perf_counter()
-        with serving(Server(folder, Path(place, "home"))) as server, chromium.launched() as browser:
+        threads = {"OMP_NUM_THREADS": str(os.cpu_count())}  # as a shell leaves it
+        with serving(Server(folder, Path(place, "home"), more=threads)) as server, chromium.launched() as browser:
             page = browser.new_page(locale="en-GB", viewport={"width": 1280, "height": 800})
             found = led_to_a_verdict(server, page, begun, options.pictures)
         (run,) = (RunDir(path) for path in (folder / "runs").iterdir())
