@@ -32,13 +32,14 @@ def refused(code: str, body: bytes, **values: object) -> ApiError:
     """What a request is answered whose session ends with this error."""
     client = Failing(RunDir(Path("m")))
     client.fault = error(code, **values)
-    kind = ClassifyRequest if body == CLASSIFY else ChatRequest
 
     async def ask() -> None:
         session = ServedSession(client, "seq_cls" if body == CLASSIFY else "causal_lm")
         backend = SessionBackend({"m": session}, 512, lambda _fault: None)
-        request: Any = read_request(kind, body)
-        await (backend.classify if body == CLASSIFY else backend.chat)(MODEL, request)
+        if body == CLASSIFY:
+            await backend.classify(MODEL, read_request(ClassifyRequest, body))
+        else:
+            await backend.chat(MODEL, read_request(ChatRequest, body))
 
     with pytest.raises(ApiError) as caught:
         asyncio.run(ask())
