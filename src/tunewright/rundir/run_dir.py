@@ -348,7 +348,7 @@ def runs_root() -> Path:
 
 def list_runs(root: Path | None = None) -> list[RunDir]:
     """Runs of the folder `runs/` here, oldest first; also those that are damaged, which are placed by the time of their folder."""
-    root = (root or runs_root()).resolve()  # the queue knows them by these paths, from whatever folder
+    root = root or runs_root().resolve()  # the queue knows them by these paths, from whatever folder
     runs = [RunDir(path) for path in root.iterdir() if is_run(path)] if root.is_dir() else []
     return sorted(runs, key=lambda run: (_created(run), run.name))
 

@@ -28,7 +28,7 @@ def test_a_run_is_found_by_path_name_beginning_and_last(run: run_dir.RunDir) -> 
 
 
 def test_a_listed_run_is_the_one_that_is_opened_from_wherever(run: run_dir.RunDir) -> None:
-    assert run_dir.list_runs(Path("runs")) == [run_dir.open_run(str(run.path))] == [run]
+    assert run_dir.list_runs() == [run_dir.open_run(str(run.path))] == [run]
 
 
 def test_unknown_and_ambiguous_names_are_errors(run: run_dir.RunDir) -> None:

@@ -22,9 +22,14 @@ def run_named(name: str) -> api.TrainedRun:
     return listed[0]
 
 
+def _root() -> Path:
+    """The folder of the runs, by the path that the queue knows it by."""
+    return Path("runs").resolve()
+
+
 def every() -> list[api.TrainedRun]:
     """The runs of the folder that the studio was started in, oldest first, without those of `left_out`."""
-    listed = api.runs(Path("runs")) if Path("runs").is_dir() else []
+    listed = api.runs(_root()) if _root().is_dir() else []
     return [run for run in listed if run_dir.is_text(run.name)]
 
 
@@ -35,7 +40,7 @@ def left_out() -> list[str]:
 
 def groups() -> dict[str, list[api.TrainedRun]]:
     """The runs of sweeps and of grids, by the folder that these have beside the runs."""
-    folders = sorted(path for path in Path("runs").iterdir() if path.is_dir()) if Path("runs").is_dir() else []
+    folders = sorted(path for path in _root().iterdir() if path.is_dir()) if _root().is_dir() else []
     alone = {run.path.name for run in every()}
     held = {folder.name: _held_by(folder) for folder in folders if folder.name not in alone}
     return {name: runs for name, runs in held.items() if runs and run_dir.is_text(name)}
