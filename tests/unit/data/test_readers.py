@@ -353,6 +353,8 @@ def test_the_fingerprint_is_that_of_the_bytes(tmp_path: Path, write: Write) -> N
         ("a.txt", "one\n\n" + "a, b " * 40_000 + "\n\nthree\n", 3),
         ("a.txt", b"first\rline here\nsecond line\nthird line\n", 1),
         ("a.csv", "q,a\n1,2\n\n3," + "x" * 200_000 + "\n", 2),
+        ("a.csv", 'q,a\n"' + "x" * 1_200_000 + '",1\n' + "y" * 60_000 + ",2\n3,4\n", 2),
+        ("a.csv", "q,a\r1,2\r" + "x" * 1_100_000 + ',3\r4,"5\n6"\r', 2),
     ],
 )
 def test_long_lines_and_a_lone_cr_are_read(write: Write, name: str, content: str | bytes, rows: int) -> None:

@@ -99,7 +99,7 @@ def has_named_columns(lines: list[str]) -> bool:
     if len(first) < 2:
         return False
     separator = _separator_of(first, "")
-    names = next(csv.reader([first[0].replace("\r", "")], delimiter=separator), [])
+    names = next(_records(first[:1], separator), [])
     return are_names([name.strip() for name in names]) and _evenness(first, separator) > 0.5
 
 
@@ -246,10 +246,13 @@ def _quoting_of(header: str, separator: str) -> _Quotes:
 
 def _evenness(lines: list[str], mark: str) -> float:
     """The share of these lines that have as many cells as the first."""
-    widths = [
-        len(record) for record in csv.reader((line.replace("\r", "") for line in lines), delimiter=mark) if record
-    ]
+    widths = [len(record) for record in _records(lines, mark) if record]
     return sum(width == widths[0] for width in widths) / len(widths)
+
+
+def _records(lines: list[str], mark: str) -> Iterator[list[str]]:
+    """The cells of lines by the rules of csv, whatever ends of lines are inside of them."""
+    return csv.reader((re.sub(r"[\r\n]", "", line) for line in lines), delimiter=mark)
 
 
 def _header_of(record: list[str], file: str, line: int, columns: Collection[str]) -> tuple[list[str], bool]:

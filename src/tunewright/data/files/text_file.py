@@ -15,6 +15,8 @@ from tunewright.errors import Where, error
 from tunewright.i18n import N_
 
 HEAD_BYTES = 2**20
+# Characters. Rows are measured here; a lost quote makes one cell of all lines that are looked at.
+_ANY_CELL = 2**31 - 1
 _MARK = "\ufeff"
 _ARCHIVES = {
     b"\x1f\x8b": "gzip",
@@ -70,7 +72,7 @@ def open_text(file: Path, encoding: str, extensions: str) -> Iterator[TextFile]:
     A mark of byte order goes before the `encoding` that was asked for. A file whose lines end in CR alone is read so.
     Raises: DataError E202 for an archive, E205 or E239 if it cannot be in this encoding; OSError.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), HEAD_BYTES, MAX_ROW_BYTES + 1))  # global; 128 KiB from the start
+    csv.field_size_limit(_ANY_CELL)  # global; 128 KiB from the start
     with file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
         _refuse_archive(head, str(file), extensions)
