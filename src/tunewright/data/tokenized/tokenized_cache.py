@@ -19,7 +19,7 @@ from tunewright.data.tokenized.loss_mask import RenderNote
 from tunewright.data.tokenized.tokenized_example import IGNORED, TokenizedExample
 from tunewright.errors import Problem
 
-FORMAT = 9  # one more whenever the same rows become other tokens, or other bytes
+FORMAT = 10  # one more whenever the same rows become other tokens, or other bytes
 ALIGNED = 8  # bytes
 SMALL_IDS = 2**16
 NOTES: tuple[RenderNote, ...] = get_args(RenderNote)  # each a bit of a row's flags, above that of a cut
