@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # Largest difference of logits, as a share of the largest logit: a merge rounds each weight once more.
 MERGE_TOLERANCE = {"fp32": 1e-4, "mixed": 3e-2, "bf16": 3e-2, "fp16": 1e-2}
+# The share of answers that must be the same: in 16 bits the sum is rounded anew, and a word that another nearly equals may change.
+MERGE_EQUAL = {"fp32": 1.0, "mixed": 0.75, "bf16": 0.75, "fp16": 0.75}
 # Initializations of LoRA that move a part of the base into the adapter, so that B times A is not zero at the start.
 MOVES_BASE_WEIGHTS = ("pissa", "olora")
 
@@ -207,7 +209,8 @@ def merge(
     merged = merged_model(model, plan)
     after = _model_outputs(merged, plan, tokenizer, inputs, max_new_tokens)
     equal, difference = before.equal(after), before.difference(after)
-    if equal < len(before.answers) or difference > MERGE_TOLERANCE[plan.run.model.precision] * max(1.0, before.scale()):
+    fewest = MERGE_EQUAL[plan.run.model.precision] * len(before.answers)
+    if equal < fewest or difference > MERGE_TOLERANCE[plan.run.model.precision] * max(1.0, before.scale()):
         raise error("E602", equal=equal, total=len(before.answers), difference=f"{difference:.2g}")
     logger.info(
         "merged: %d of %d answers are equal, logits differ by at most %.2g", equal, len(before.answers), difference
