@@ -125,8 +125,8 @@ def validate_rows(
                 rows = [row for row in rows for _time in range(loaded.times(row.number))]
             tally.add(side, chunk.examples, rows)
             sink.extend(rows)
-            found = [_in_its_source(_without_vain_advice(bad, positions), loaded) for bad in chunk.problems]
-            problems += map(of_held_out, found) if side == "held out" and not loaded.share else found
+            new_problems = [_in_its_source(_without_vain_advice(bad, positions), loaded) for bad in chunk.problems]
+            problems += map(of_held_out, new_problems) if side == "held out" and not loaded.share else new_problems
             done += len(chunk.examples)
             reporter.progress(done, total)
     problems.sort(key=lambda p: (p.where.file, p.where.line, p.where.column))

@@ -156,10 +156,10 @@ class DataLook:
     def originals(self, numbers: Sequence[int]) -> list[int]:
         """The numbers that these rows have in the original data. Cost: rows that are not in memory are read."""
         wanted = set(numbers)
-        found = {row.number: self.original(row) for row in self.rows if row.number in wanted}
-        if wanted - found.keys():
-            found |= {row.number: self.original(row) for row in self._read_rows() if row.number in wanted}
-        return [found[number] for number in numbers]
+        originals = {row.number: self.original(row) for row in self.rows if row.number in wanted}
+        if wanted - originals.keys():
+            originals |= {row.number: self.original(row) for row in self._read_rows() if row.number in wanted}
+        return [originals[number] for number in numbers]
 
     def _read_rows(self) -> Iterator[LookedRow]:
         starts, task = self.check.validated.loaded.starts, self.check.validated.summary.task

@@ -44,12 +44,12 @@ class FixedFolder(FrozenModel):
 def names_for(paths: Sequence[str]) -> list[str]:
     """A name for the mended rows of each path, no two alike in whatever case: that of the original where no other has it."""
     names: list[str] = []
-    taken = {FIXES}
+    in_use = {FIXES}
     for path in paths:
         stem = Path(path).stem or "rows"
         numbered = (f"{stem}-{number}.jsonl" for number in count(2))
-        names.append(next(name for name in chain([f"{stem}.jsonl"], numbered) if name.casefold() not in taken))
-        taken.add(names[-1].casefold())
+        names.append(next(name for name in chain([f"{stem}.jsonl"], numbered) if name.casefold() not in in_use))
+        in_use.add(names[-1].casefold())
     return names
 
 

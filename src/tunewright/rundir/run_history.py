@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Generic, TypeVar
 
 from tunewright.rundir.curves import MOST, Curves
@@ -17,6 +16,7 @@ from tunewright.rundir.events import (
     PhaseBeginEvent,
     PhaseEndEvent,
     ScoreEvent,
+    with_logs_together,
 )
 from tunewright.rundir.records import RunResult
 from tunewright.rundir.run_dir import RunDir
@@ -86,12 +86,11 @@ class RunHistory:
 
     def take(self, events: Iterable[Event]) -> None:
         """The next events."""
-        for kind, group in groupby(events, type):
-            if issubclass(kind, LogEvent):
-                self._take_logs([event for event in group if isinstance(event, LogEvent)])
+        for event in with_logs_together(events):
+            if isinstance(event, Event):
+                self._take_other(event)
             else:
-                for event in group:
-                    self._take_other(event)
+                self._take_logs(event)
 
     def _take_logs(self, events: Sequence[LogEvent]) -> None:
         self.clock.take(events[-1])

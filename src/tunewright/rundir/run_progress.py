@@ -3,10 +3,18 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import pairwise
 
 from tunewright.config.tasks import Task
-from tunewright.rundir.events import CheckpointEvent, EvalEvent, Event, LogEvent, PhaseBeginEvent, ProgressEvent
+from tunewright.rundir.events import (
+    CheckpointEvent,
+    EvalEvent,
+    Event,
+    LogEvent,
+    PhaseBeginEvent,
+    ProgressEvent,
+    with_logs_together,
+)
 
 MUCH_WAITING = 0.2  # of the time, for a core that another program has
 
@@ -22,17 +30,16 @@ class CurveTail:
         self.extend([step], [value])
 
     def extend(self, steps: Sequence[int], values: Sequence[float]) -> None:
-        """The measures of some steps; a resumed run may begin among them."""
-        begin = 0
-        for i in range(1, len(steps) + 1):
-            if i < len(steps) and steps[i] > steps[i - 1]:
-                continue
-            while self.steps and self.steps[-1] >= steps[begin]:
-                self.steps.pop()
-                self.values.pop()
-            self.steps.extend(steps[begin:i])
-            self.values.extend(values[begin:i])
-            begin = i
+        """The measures of some steps that follow each other."""
+        if any(after <= before for before, after in pairwise(steps)):  # a resumed run begins among them
+            for step, value in zip(steps, values, strict=True):
+                self.add(step, value)
+            return
+        while steps and self.steps and self.steps[-1] >= steps[0]:
+            self.steps.pop()
+            self.values.pop()
+        self.steps.extend(steps)
+        self.values.extend(values)
 
 
 @dataclass
@@ -63,12 +70,11 @@ class ProgressView:
 
     def take(self, events: Iterable[Event]) -> None:
         """Update from the next events; those of unknown kinds are ignored."""
-        for kind, group in groupby(events, type):
-            if issubclass(kind, LogEvent):
-                self._take_logs([event for event in group if isinstance(event, LogEvent)])
+        for event in with_logs_together(events):
+            if isinstance(event, Event):
+                self._take_other(event)
             else:
-                for event in group:
-                    self._take_other(event)
+                self._take_logs(event)
 
     def _take_other(self, event: Event) -> None:
         match event:

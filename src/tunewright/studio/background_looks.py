@@ -30,7 +30,7 @@ class PendingLook(Generic[Seen]):
     done: int = 0
     total: int = 0
     is_stopped: bool = False
-    said: str = field(default="", init=False)
+    doing: str = field(default="", init=False)
     """what it does now, where that takes a moment"""
     _outcome: "Future[Seen]" = field(default_factory=Future)
     _begun: float = field(default=0.0, init=False)
@@ -44,7 +44,7 @@ class PendingLook(Generic[Seen]):
             raise _StoppedError
 
     def note(self, text: str) -> None:
-        self.said = text
+        self.doing = text
 
     def stop(self) -> None:
         """End it at its next step, if it has not ended."""

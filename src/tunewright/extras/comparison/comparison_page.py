@@ -94,11 +94,11 @@ def run_values(records: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def _settings(differing: Mapping[str, Sequence[Any]], names: Sequence[str]) -> dict[str, Any]:
-    told = {
+    shown = {
         key: [formatting.DASH if value is None else formatting.plain(value) for value in values]
         for key, values in differing.items()
     }
-    return {"differing_names": names, "differing": told, "apart": _apart(told, names)}
+    return {"differing_names": names, "differing": shown, "apart": _apart(shown, names)}
 
 
 def _apart(differing: Mapping[str, Sequence[str]], names: Sequence[str]) -> dict[str, str]:
